@@ -1,0 +1,50 @@
+#ifndef AUTH_AUTH_H
+#define AUTH_AUTH_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include "base/buf.h"
+#include "base/config.h"
+
+/* Who may come in (design section 2). Runs as root until someone has logged in. auth/ knows no mailbox and no IMAP. */
+
+/* Where a connection comes from. */
+struct peer {
+    bool network;                  /* stdin is an AF_INET/AF_INET6 socket */
+    bool secure;                   /* local (loopback, unix socket, not a socket) or from a secure-from address: plaintext
+                                      passwords are allowed */
+    char address[64];              /* numeric, of the real client (after PROXY), or "local" */
+    char proxy[64];                /* numeric, of the proxy, or "" */
+};
+void peer_find(struct peer *p, int fd, const struct config *c);
+/* True if the socket's own address is in proxy-from: a PROXY header must be read first. */
+bool peer_is_proxy(const struct peer *p, const struct config *c);
+/* The PROXY header said that the client is at address ("": it did not say) and came over TLS ('y'), did not ('n'), or nothing
+ * about it ('?': then the way counts as secure if the proxy itself is local or in secure-from). 0, or -1 if address is none. */
+int peer_proxied(struct peer *p, const struct config *c, const char *address, char tls);
+/* May a password come in the clear? */
+bool peer_plaintext_login(const struct peer *p, const struct config *c);
+
+/* A user who may log in. */
+struct account {
+    char *name, *home;
+    uid_t uid;
+    gid_t gid;
+    bool system;                   /* of the system's user database: the group database is asked about other groups */
+};
+void account_free(struct account *a);
+
+/* What the code that parses client octets (greeter) is: a function that is run in the confined child, given the client's
+ * descriptors and a descriptor to ask the monitor; see channel.h for the questions. It returns when the client is done. */
+struct monitor_hooks {
+    void (*greet)(void *ctx, int in, int out, int channel);
+    void *ctx;
+};
+/* Runs greeter and monitor until a user is granted. 0: this process now is that user for good (initgroups, setgid, setuid,
+ * verified), *account, *locker_fd (-1: none needed), *tag and *pending are set; the greeter is gone. -1: no one came in,
+ * the connection is over. */
+int monitor_run(const struct config *c, struct peer *p, int in, int out, const struct monitor_hooks *hooks,
+                struct account *account, int *locker_fd, struct buf *tag, struct buf *pending);
+#endif

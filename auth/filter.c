@@ -1,0 +1,253 @@
+/*
+ * The filters are short lists, so they are put together here as BPF rather than by a library: that costs microseconds on each
+ * connection, not a mapped library and its sorting.
+ *
+ * Layout: check the architecture (a call number means another call under another one), load the number, and for each row
+ * compare; a row with a condition on an argument looks at its low 32 bits (flags and modes have no more). Last: kill.
+ * Calls that the C library makes in passing and can do without (opening a locale or time zone file, asking whether a
+ * descriptor is a terminal) get EPERM, so that a log line or a printf does not end the process.
+ */
+#include "auth/filter.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#if defined __x86_64__ && !defined __ILP32__
+#define FILTER_ARCH AUDIT_ARCH_X86_64
+#elif defined __aarch64__
+#define FILTER_ARCH AUDIT_ARCH_AARCH64
+#elif defined __i386__
+#define FILTER_ARCH AUDIT_ARCH_I386
+#elif defined __arm__
+#define FILTER_ARCH AUDIT_ARCH_ARM
+#elif defined __riscv && __riscv_xlen == 64
+#define FILTER_ARCH AUDIT_ARCH_RISCV64
+#elif defined __powerpc64__ && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define FILTER_ARCH AUDIT_ARCH_PPC64LE
+#elif defined __s390x__
+#define FILTER_ARCH AUDIT_ARCH_S390X
+#else
+#error "add this architecture's AUDIT_ARCH_ constant"
+#endif
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+enum { LOW_WORD = 0 };
+#else
+enum { LOW_WORD = 4 };
+#endif
+
+#if defined __SANITIZE_ADDRESS__
+#define SANITIZED 1
+#elif defined __has_feature
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
+enum condition { ALWAYS, EQUALS, LACKS, REFUSE };     /* REFUSE: errno EPERM instead of the call */
+struct row {
+    int call;
+    enum condition condition;
+    unsigned argument;
+    uint32_t value;
+};
+
+#define MEMORY(call) { call, LACKS, 2, PROT_EXEC }
+static const struct row basic[] = {
+    { SYS_read, ALWAYS, 0, 0 }, { SYS_write, ALWAYS, 0, 0 }, { SYS_readv, ALWAYS, 0, 0 }, { SYS_writev, ALWAYS, 0, 0 },
+#ifdef SYS_poll
+    { SYS_poll, ALWAYS, 0, 0 },
+#endif
+    { SYS_ppoll, ALWAYS, 0, 0 }, { SYS_close, ALWAYS, 0, 0 },
+    { SYS_exit_group, ALWAYS, 0, 0 }, { SYS_exit, ALWAYS, 0, 0 },
+    { SYS_brk, ALWAYS, 0, 0 }, { SYS_munmap, ALWAYS, 0, 0 }, { SYS_mremap, ALWAYS, 0, 0 }, { SYS_madvise, ALWAYS, 0, 0 },
+#ifdef SYS_mmap2
+    MEMORY(SYS_mmap2),
+#endif
+#ifdef SYS_mmap
+    MEMORY(SYS_mmap),
+#endif
+    MEMORY(SYS_mprotect),
+    { SYS_clock_gettime, ALWAYS, 0, 0 }, { SYS_gettimeofday, ALWAYS, 0, 0 },
+#ifdef SYS_clock_gettime64
+    { SYS_clock_gettime64, ALWAYS, 0, 0 },
+#endif
+#ifdef SYS_ppoll_time64
+    { SYS_ppoll_time64, ALWAYS, 0, 0 },
+#endif
+#ifdef SYS_time
+    { SYS_time, ALWAYS, 0, 0 },
+#endif
+    { SYS_getpid, ALWAYS, 0, 0 }, { SYS_gettid, ALWAYS, 0, 0 }, { SYS_getrandom, ALWAYS, 0, 0 },
+    { SYS_rt_sigreturn, ALWAYS, 0, 0 }, { SYS_rt_sigprocmask, ALWAYS, 0, 0 }, { SYS_restart_syscall, ALWAYS, 0, 0 },
+    { SYS_futex, ALWAYS, 0, 0 },
+    { SYS_sendto, EQUALS, 4, 0 }, { SYS_recvfrom, EQUALS, 4, 0 },     /* on sockets that are connected already */
+    { SYS_fcntl, EQUALS, 1, F_GETFL }, { SYS_fcntl, EQUALS, 1, F_SETFL },
+};
+
+static const struct row refused[] = {
+#ifdef SYS_open
+    { SYS_open, REFUSE, 0, 0 },
+#endif
+#ifdef SYS_stat
+    { SYS_stat, REFUSE, 0, 0 },
+#endif
+#ifdef SYS_fstat
+    { SYS_fstat, REFUSE, 0, 0 },
+#endif
+    { SYS_newfstatat, REFUSE, 0, 0 }, { SYS_statx, REFUSE, 0, 0 }, { SYS_openat, REFUSE, 0, 0 },
+    { SYS_socket, REFUSE, 0, 0 }, { SYS_connect, REFUSE, 0, 0 }, { SYS_ioctl, REFUSE, 0, 0 },
+    { SYS_fcntl, REFUSE, 0, 0 }, { SYS_setsockopt, REFUSE, 0, 0 }, { SYS_shutdown, REFUSE, 0, 0 },
+    { SYS_lseek, REFUSE, 0, 0 }, { SYS_uname, REFUSE, 0, 0 }, { SYS_rt_sigaction, REFUSE, 0, 0 },
+};
+
+enum { CREATE_ONLY = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC };
+static const struct row locker[] = {
+    { SYS_openat, EQUALS, 2, CREATE_ONLY },
+#ifdef O_LARGEFILE
+    { SYS_openat, EQUALS, 2, CREATE_ONLY | O_LARGEFILE },
+#endif
+    { SYS_linkat, ALWAYS, 0, 0 }, { SYS_unlinkat, ALWAYS, 0, 0 }, { SYS_utimensat, ALWAYS, 0, 0 },
+#ifdef SYS_renameat
+    { SYS_renameat, ALWAYS, 0, 0 },
+#endif
+    { SYS_renameat2, ALWAYS, 0, 0 }, { SYS_newfstatat, ALWAYS, 0, 0 },
+#ifdef SYS_fstat
+    { SYS_fstat, ALWAYS, 0, 0 },
+#endif
+    { SYS_statx, ALWAYS, 0, 0 },
+};
+
+/* A program being put together. */
+struct program {
+    struct sock_filter code[256];
+    unsigned short n;
+};
+enum { ROOM = sizeof ((struct program *)0)->code / sizeof(struct sock_filter) };
+
+static void put(struct program *p, struct sock_filter instruction)
+{
+    if (p->n < ROOM)
+        p->code[p->n++] = instruction;
+}
+
+static struct sock_filter load(size_t offset)
+{
+    return (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset);
+}
+
+static struct sock_filter give(uint32_t action)
+{
+    return (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, action);
+}
+
+/* Jumps over `over` instructions unless the accumulator equals value. */
+static struct sock_filter unless_equal(uint32_t value, unsigned char over)
+{
+    return (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, over);
+}
+
+static void put_row(struct program *p, const struct row *r)
+{
+    const size_t argument = offsetof(struct seccomp_data, args) + 8 * r->argument + LOW_WORD;
+    switch (r->condition) {
+    case ALWAYS:
+    case REFUSE:
+        put(p, unless_equal((uint32_t)r->call, 1));
+        put(p, give(r->condition == ALWAYS ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | EPERM));
+        break;
+    case EQUALS:
+    case LACKS:
+        put(p, unless_equal((uint32_t)r->call, 4));
+        put(p, load(argument));
+        if (r->condition == EQUALS)
+            put(p, unless_equal(r->value, 1));
+        else
+            put(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, r->value, 1, 0));
+        put(p, give(SECCOMP_RET_ALLOW));
+        put(p, load(offsetof(struct seccomp_data, nr)));
+        break;
+    }
+}
+
+static void put_rows(struct program *p, const struct row *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        put_row(p, &rows[i]);
+}
+
+static void put_sanitizer_rows(struct program *p)
+{
+#ifdef SANITIZED
+    static const int calls[] = { SYS_openat, SYS_readlinkat, SYS_sigaltstack, SYS_rt_sigaction, SYS_sched_yield,
+                                 SYS_getdents64, SYS_lseek, SYS_getppid, SYS_newfstatat, SYS_gettid, SYS_prctl,
+#ifdef SYS_readlink
+                                 SYS_readlink, SYS_open, SYS_stat,
+#endif
+#ifdef SYS_fstat
+                                 SYS_fstat,
+#endif
+    };
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
+        put_row(p, &(struct row){ calls[i], ALWAYS, 0, 0 });
+#else
+    (void)p;
+#endif
+}
+
+static int install(struct program *p)
+{
+#ifdef SANITIZED
+    put(p, give(SECCOMP_RET_ERRNO | EPERM));
+#else
+    put(p, give(SECCOMP_RET_KILL_PROCESS));
+#endif
+    if (p->n == ROOM) {                           /* cut off: a filter without its last line is none */
+        errno = E2BIG;
+        return -1;
+    }
+    struct sock_fprog whole = { .len = p->n, .filter = p->code };
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        return -1;
+    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &whole, 0, 0);
+}
+
+static void begin(struct program *p)
+{
+    p->n = 0;
+    put(p, load(offsetof(struct seccomp_data, arch)));
+    put(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FILTER_ARCH, 1, 0));
+    put(p, give(SECCOMP_RET_KILL_PROCESS));
+    put(p, load(offsetof(struct seccomp_data, nr)));   /* an x32 number has bit 30 set and so equals none below */
+    put_row(p, &(struct row){ SYS_tgkill, EQUALS, 0, (uint32_t)getpid() });   /* abort(3): a bug of ours is to be seen as one */
+}
+
+int filter_greeter(void)
+{
+    struct program p;
+    begin(&p);
+    put_rows(&p, basic, sizeof basic / sizeof basic[0]);
+    put_sanitizer_rows(&p);
+    put_rows(&p, refused, sizeof refused / sizeof refused[0]);
+    return install(&p);
+}
+
+int filter_locker(void)
+{
+    struct program p;
+    begin(&p);
+    put_rows(&p, basic, sizeof basic / sizeof basic[0]);
+    put_rows(&p, locker, sizeof locker / sizeof locker[0]);
+    put_sanitizer_rows(&p);
+    put_rows(&p, refused, sizeof refused / sizeof refused[0]);
+    return install(&p);
+}

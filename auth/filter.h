@@ -1,0 +1,13 @@
+#ifndef AUTH_FILTER_H
+#define AUTH_FILTER_H
+#include <stdbool.h>
+
+/* System call filters (seccomp): a call that is on no list kills the process. Both imply no_new_privs. A build with sanitizers
+ * answers EPERM instead of killing and allows what their reports need. */
+
+/* For the greeter: read, write, wait, tell the time, get memory that is not executable, log, end. 0 or -1 with errno. */
+int filter_greeter(void);
+/* For the locker: besides that, in directories that it has open, create a file that does not exist yet, link, rename, remove,
+ * stat and touch; it can open nothing that exists. */
+int filter_locker(void);
+#endif

@@ -1,0 +1,74 @@
+/*
+ * crypt(3), loaded when the first password is to be checked (dlopen costs less than linking does on each of the connections
+ * that come without one). Runs as root in the monitor. The state of crypt_r holds traces of the password and is wiped.
+ */
+#include "auth/hash.h"
+
+#include <crypt.h>
+#include <dlfcn.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+typedef char *crypt_function(const char *phrase, const char *setting, struct crypt_data *data);
+
+static crypt_function *load(void)
+{
+    static const char *const names[] = { "libcrypt.so.1", "libcrypt.so.2" };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        void *lib = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);   /* again: only counts; never closed */
+        void *symbol = lib != NULL ? dlsym(lib, "crypt_r") : NULL;
+        crypt_function *f;
+        if (symbol != NULL) {
+            memcpy(&f, &symbol, sizeof f);         /* ISO C has no cast from an object pointer to a function */
+            return f;
+        }
+    }
+    log_error("cannot check passwords: %s", dlerror());
+    return NULL;
+}
+
+/* Compares without telling by its time how much was equal. */
+static bool same(const char *a, const char *b)
+{
+    const size_t n = strlen(a);
+    unsigned char differ = 0;
+    if (strlen(b) != n)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        differ |= (unsigned char)(a[i] ^ b[i]);
+    return differ == 0;
+}
+
+bool hash_usable(const char *hash)
+{
+    enum { SHORTEST = 13 };                       /* the traditional DES form */
+    return hash != NULL && hash[0] != '!' && hash[0] != '*' && strlen(hash) >= SHORTEST;
+}
+
+int hash_check(const char *hash, const char *password)
+{
+    crypt_function *const crypt_it = load();
+    if (crypt_it == NULL)
+        return -1;
+    if (!hash_usable(hash))
+        return 0;
+    struct crypt_data *data = calloc(1, sizeof *data);
+    if (data == NULL)
+        return -1;
+    const char *got = crypt_it(password, hash, data);
+    const int right = got != NULL && got[0] != '*' && same(got, hash) ? 1 : 0;
+    explicit_bzero(data, sizeof *data);
+    free(data);
+    return right;
+}
+
+void hash_spend(const char *like, const char *password)
+{
+    /* A valid hash of the default cost of crypt_gensalt(3); of no password. */
+    static const char yescrypt[] = "$y$j9T$3cG1b5jC3bQhJcGkOZ6dv/$YmiwrXdpQtTJhJJz3wxgkvmkqTCKo1akocu4MWrMT59";
+    (void)hash_check(hash_usable(like) ? like : yescrypt, password);
+}

@@ -1,0 +1,137 @@
+/*
+ * Runs as root, to be root no more: the confinement of the greeter, the process that reads what the network sends.
+ */
+#include "auth/jail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "auth/filter.h"
+#include "base/log.h"
+#include "base/xmalloc.h"
+
+/* Makes the directory and, so that /run may be empty after a boot, the one above it. What it is then is checked after. */
+static void make_root(const char *path)
+{
+    char *above = xstrdup(path), *slash = strrchr(above, '/');
+    if (slash != NULL && slash != above) {
+        *slash = '\0';
+        (void)mkdir(above, 0755);
+    }
+    (void)mkdir(path, 0555);
+    free(above);
+}
+
+/* An empty directory of root that nobody else can write, opened; -1 if it is not that. */
+static int open_root(const char *path)
+{
+    enum { FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
+    struct stat st;
+    int fd = open(path, FLAGS);
+    if (fd < 0 && errno == ENOENT) {
+        make_root(path);
+        fd = open(path, FLAGS);
+    }
+    if (fd < 0) {
+        log_error("greeter-root %s: %s", path, strerror(errno));
+        return -1;
+    }
+    if (fstat(fd, &st) == 0 && st.st_uid == 0 && (st.st_mode & 022) == 0)
+        return fd;
+    log_error("greeter-root %s: must belong to root and be writable by no other", path);
+    close(fd);
+    return -1;
+}
+
+static int change_root(const char *path)
+{
+    const int fd = open_root(path);
+    if (fd < 0)
+        return -1;
+    const int failed = fchdir(fd) != 0 || chroot(".") != 0 || chdir("/") != 0;
+    if (failed)
+        log_error("chroot %s: %s", path, strerror(errno));
+    close(fd);
+    return failed ? -1 : 0;
+}
+
+static int limit(int resource, rlim_t value)
+{
+    const struct rlimit l = { value, value };
+    return setrlimit((__rlimit_resource_t)resource, &l);
+}
+
+/* 3 descriptors and not 0, because poll(2) refuses more entries than there may be descriptors; 0, 1 and 2 are taken. */
+static int limit_all(void)
+{
+    if (limit(RLIMIT_CORE, 0) != 0 || limit(RLIMIT_NPROC, 0) != 0 || limit(RLIMIT_NOFILE, 3) != 0)
+        return -1;
+#ifndef __SANITIZE_ADDRESS__
+    return limit(RLIMIT_DATA, 16 << 20);
+#else
+    return 0;
+#endif
+}
+
+static int drop(const struct passwd *pw)
+{
+    const uid_t uid = pw->pw_uid;
+    const gid_t gid = pw->pw_gid;
+    if (uid == 0 || gid == 0 || setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
+        return -1;
+    return setuid(0) == 0 || setgid(0) == 0 ? -1 : 0;
+}
+
+/* /etc/passwd itself: asking every source that nsswitch.conf names for a user that is not there costs more, on each connection,
+ * than all the rest of this file. NULL also if that is the only place where it is not. */
+static const struct passwd *local_user(const char *name)
+{
+    const struct passwd *pw = NULL;
+    FILE *f = fopen("/etc/passwd", "re");
+    while (f != NULL && (pw = fgetpwent(f)) != NULL && strcmp(pw->pw_name, name) != 0)
+        continue;
+    if (f != NULL)
+        fclose(f);
+    return pw;
+}
+
+static const struct passwd *greeter_user(const struct config *c)
+{
+    const struct passwd *pw = local_user(c->greeter_user);
+    if (pw == NULL && strcmp(c->greeter_user, "imapd") != 0)      /* one that was named must not be overlooked */
+        pw = getpwnam(c->greeter_user);
+    if (pw == NULL)
+        pw = local_user("nobody");
+    return pw != NULL ? pw : getpwnam("nobody");
+}
+
+int jail_enter(const struct config *c)
+{
+    const struct passwd *pw = greeter_user(c);
+    if (pw == NULL) {
+        log_error("there is neither a user %s (greeter-user) nor nobody", c->greeter_user);
+        return -1;
+    }
+    if (change_root(c->greeter_root) != 0)
+        return -1;
+    if (drop(pw) != 0) {
+        log_error("cannot become greeter-user %s: %s", pw->pw_name, strerror(errno));
+        return -1;
+    }
+    (void)prctl(PR_SET_NAME, "imapd-greeter", 0, 0, 0);
+    if (limit_all() != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0) != 0 ||
+        filter_greeter() != 0) {
+        log_error("cannot confine the greeter: %s", strerror(errno));
+        return -1;
+    }
+    return 0;
+}

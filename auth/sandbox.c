@@ -1,0 +1,67 @@
+/*
+ * The confinement of a session. It comes after everything that needs privileges or other files, and before the first octet
+ * of the session is parsed.
+ */
+#include "auth/sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "auth/landlock.h"
+#include "base/log.h"
+#include "base/xmalloc.h"
+
+/* Read by the C library: iconv's modules and what they are loaded with, the time zone, random bytes, our own descriptors. */
+static const char *const library_files[] = {
+    "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/share/zoneinfo", "/usr/share/locale", "/lib", "/lib64",
+    "/etc/ld.so.cache", "/etc/localtime", "/dev/urandom", "/proc/self"
+};
+
+/* The INBOX may not exist yet, so it is its directory that is allowed; in a spool that the user cannot write, only to change
+ * files that exist there (whose permissions keep other users' mail apart). */
+static void allow_inbox(int rules, const char *inbox)
+{
+    char *dir = xstrdup(inbox), *slash = strrchr(dir, '/');
+    if (slash != NULL) {
+        slash[slash == dir ? 1 : 0] = '\0';
+        const int writable = faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) == 0;
+        landlock_allow(rules, dir, writable ? LANDLOCK_ALL : LANDLOCK_WRITE);
+    }
+    free(dir);
+}
+
+static int confine_files(const char *home, const char *inbox, const char *index_dir)
+{
+    const int rules = landlock_new();
+    if (rules < 0)
+        return -1;
+    landlock_allow(rules, home, LANDLOCK_ALL);
+    landlock_allow(rules, index_dir, LANDLOCK_ALL);
+    allow_inbox(rules, inbox);
+    landlock_allow(rules, "/dev/null", LANDLOCK_WRITE);
+    for (size_t i = 0; i < sizeof library_files / sizeof library_files[0]; i++)
+        landlock_allow(rules, library_files[i], LANDLOCK_READ);
+    return landlock_apply(rules);
+}
+
+/* The leak check of a build with sanitizers traces its own process. */
+#ifdef __SANITIZE_ADDRESS__
+enum { DUMPABLE = 1 };
+#else
+enum { DUMPABLE = 0 };
+#endif
+
+void sandbox_session(const char *home, const char *inbox, const char *index_dir)
+{
+    const struct rlimit none = { 0, 0 };
+    (void)setrlimit(RLIMIT_CORE, &none);
+    if (prctl(PR_SET_DUMPABLE, DUMPABLE, 0, 0, 0) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        log_warning("session not confined: %s", strerror(errno));
+    if (confine_files(home, inbox, index_dir) != 0)
+        log_notice("session not confined by Landlock: %s", strerror(errno));
+}

@@ -1,0 +1,204 @@
+/*
+ * Who is who. Runs as root in the monitor, on a name and a password that are bounded and free of NUL.
+ *
+ * A user is looked up first and judged last: the hash is computed for everybody, for an unknown user with that of somebody
+ * else (hash_spend), and only then is it asked whether the account is one that may log in. So the time to refuse tells
+ * neither whether a user exists nor whether he is locked.
+ */
+#include "auth/users.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <shadow.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "auth/hash.h"
+#include "auth/passwd_line.h"
+#include "base/log.h"
+#include "base/xmalloc.h"
+
+/* What was found out about a name. */
+struct candidate {
+    struct account account;
+    char *hash;                        /* NULL: none */
+    char *like;                        /* somebody's hash, to spend as much time on a user without one */
+    const char *refused;               /* why the account may not log in even with the right password, or NULL */
+};
+
+void account_free(struct account *a)
+{
+    free(a->name);
+    free(a->home);
+    memset(a, 0, sizeof *a);
+}
+
+static void candidate_free(struct candidate *u)
+{
+    account_free(&u->account);
+    if (u->hash != NULL)
+        explicit_bzero(u->hash, strlen(u->hash));
+    if (u->like != NULL)
+        explicit_bzero(u->like, strlen(u->like));
+    free(u->hash);
+    free(u->like);
+}
+
+static void candidate_set(struct candidate *u, const char *name, const char *home, uid_t uid, gid_t gid, const char *hash)
+{
+    u->account = (struct account){ xstrdup(name), xstrdup(home), uid, gid, false };
+    u->hash = hash_usable(hash) ? xstrdup(hash) : NULL;
+    if (u->hash == NULL)
+        u->refused = hash == NULL || hash[0] == '\0' ? "empty" : "locked";
+}
+
+/* Whoever can write the passwd-file can be any user, so it must be root's alone. */
+static FILE *open_passwd_file(const char *path)
+{
+    struct stat st;
+    FILE *f = fopen(path, "re");
+    if (f == NULL) {
+        log_error("passwd-file %s: %s", path, strerror(errno));
+        return NULL;
+    }
+    if (fstat(fileno(f), &st) != 0 || (st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & 022) != 0) {
+        log_error("passwd-file %s: must belong to root and be writable by no other", path);
+        fclose(f);
+        return NULL;
+    }
+    return f;
+}
+
+/* 1: found, 0: not, -1: the file cannot be used. */
+static int find_in_file(const char *path, const char *name, struct candidate *u)
+{
+    FILE *f = open_passwd_file(path);
+    char *line = NULL;
+    size_t size = 0;
+    int found = 0;
+    if (f == NULL)
+        return -1;
+    while (found == 0 && getline(&line, &size, f) >= 0) {
+        struct passwd_line e;
+        if (passwd_line_parse(&e, line) != 1)
+            continue;
+        if (u->like == NULL && hash_usable(e.hash))
+            u->like = xstrdup(e.hash);
+        if (strcmp(e.name, name) == 0) {
+            candidate_set(u, e.name, e.home, e.uid, e.gid, e.hash);
+            found = 1;
+        }
+    }
+    if (line != NULL)
+        explicit_bzero(line, size);
+    free(line);
+    fclose(f);
+    return found;
+}
+
+/* The rules of shadow(5): days since 1970. */
+static const char *shadow_refuses(const struct spwd *s)
+{
+    const long today = (long)(time(NULL) / 86400);
+    if (s->sp_expire >= 0 && today >= s->sp_expire)
+        return "expired";
+    if (s->sp_lstchg == 0)
+        return "password-must-change";
+    if (s->sp_lstchg > 0 && s->sp_max >= 0 && today > s->sp_lstchg + s->sp_max)
+        return "password-expired";
+    return NULL;
+}
+
+static bool shell_refuses(const char *shell)
+{
+    const char *slash = strrchr(shell, '/');
+    const char *base = slash != NULL ? slash + 1 : shell;
+    return strcmp(base, "nologin") == 0 || strcmp(base, "false") == 0;
+}
+
+/* The hash of the first user who has one that can match, for hash_spend. */
+static char *somebodys_hash(void)
+{
+    enum { LOOK_AT = 200 };
+    char *hash = NULL;
+    setspent();
+    for (int i = 0; i < LOOK_AT && hash == NULL; i++) {
+        const struct spwd *s = getspent();
+        if (s == NULL)
+            break;
+        if (strcmp(s->sp_namp, "root") != 0 && hash_usable(s->sp_pwdp))
+            hash = xstrdup(s->sp_pwdp);
+    }
+    endspent();
+    return hash;
+}
+
+static int find_in_system(const char *name, struct candidate *u)
+{
+    errno = 0;
+    const struct passwd *pw = getpwnam(name);
+    if (pw == NULL)
+        return errno == EIO || errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -1 : 0;
+    const struct spwd *s = strcmp(pw->pw_passwd, "x") == 0 ? getspnam(name) : NULL;
+    const char *hash = s != NULL ? s->sp_pwdp : strcmp(pw->pw_passwd, "x") == 0 ? "*" : pw->pw_passwd;
+    candidate_set(u, pw->pw_name, pw->pw_dir, pw->pw_uid, pw->pw_gid, hash);
+    u->account.system = true;
+    if (u->refused == NULL && s != NULL)
+        u->refused = shadow_refuses(s);
+    if (u->refused == NULL && shell_refuses(pw->pw_shell))
+        u->refused = "shell";
+    return 1;
+}
+
+/* 1: found, 0: not, -1: a database that is configured cannot be read. */
+static int find(const struct config *c, const char *name, struct candidate *u)
+{
+    int found = c->passwd_file != NULL ? find_in_file(c->passwd_file, name, u) : 0;
+    if (found == 0 && c->system_users) {
+        found = find_in_system(name, u);
+        if (u->like == NULL)
+            u->like = somebodys_hash();
+    }
+    if (found == 1 && u->refused == NULL) {
+        if (u->account.uid == 0 || u->account.gid == 0)
+            u->refused = "root";
+        else if (u->account.uid < c->first_uid)
+            u->refused = "uid";
+        else if (u->account.home[0] != '/')
+            u->refused = "home";
+    }
+    return found;
+}
+
+enum users_result users_check(const struct config *c, const char *name, const char *password, struct account *account,
+                              const char **why)
+{
+    struct candidate u = { 0 };
+    enum users_result result = USERS_DENIED;
+    const int found = find(c, name, &u);
+    int right = 0;
+    if (u.hash != NULL)
+        right = hash_check(u.hash, password);
+    else
+        hash_spend(u.like, password);
+    *why = "password";
+    if (found < 0 || right < 0) {
+        result = USERS_UNAVAILABLE;
+        *why = "database";
+    } else if (found == 0) {
+        *why = "unknown";
+    } else if (u.refused != NULL) {
+        *why = u.refused;
+    } else if (right == 1) {
+        result = USERS_GRANTED;
+        *account = u.account;
+        memset(&u.account, 0, sizeof u.account);
+    }
+    candidate_free(&u);
+    return result;
+}

@@ -1,0 +1,120 @@
+/* Byte strings with a length and the growable buffer (buf.h). Growth doubles, so that n octets added one by one cost
+ * O(n); one octet more than asked for is always kept for the final NUL. */
+#include "base/buf.h"
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/xmalloc.h"
+
+enum { BUF_FIRST = 256 };
+
+struct str str_z(const char *z)
+{
+    return (struct str){ z, strlen(z) };
+}
+
+int str_eq(struct str a, struct str b)
+{
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+/* Not tolower(): the locale must not change what a protocol keyword is. */
+static unsigned char ascii_lower(char c)
+{
+    unsigned char u = (unsigned char)c;
+    return (unsigned char)(u >= 'A' && u <= 'Z' ? u + ('a' - 'A') : u);
+}
+
+int str_ieq(struct str a, struct str b)
+{
+    if (a.n != b.n) return 0;
+    for (size_t i = 0; i < a.n; i++)
+        if (ascii_lower(a.p[i]) != ascii_lower(b.p[i])) return 0;
+    return 1;
+}
+
+char *buf_room(struct buf *b, size_t n)
+{
+    size_t cap = b->cap ? b->cap : BUF_FIRST;
+
+    if (n > SIZE_MAX / 4 - b->len) cap = SIZE_MAX;      /* xrealloc refuses it and says so */
+    else
+        while (cap < b->len + n + 1) cap *= 2;
+    if (cap != b->cap || !b->data) {
+        b->data = xrealloc(b->data, cap);
+        b->cap = cap;
+    }
+    return b->data + b->len;
+}
+
+void buf_add(struct buf *b, const void *bytes, size_t n)
+{
+    char *to = buf_room(b, n);
+    if (n) memcpy(to, bytes, n);
+    b->len += n;
+    b->data[b->len] = '\0';
+}
+
+void buf_addc(struct buf *b, int c)
+{
+    if (b->cap - b->len < 2) buf_room(b, 1);
+    b->data[b->len++] = (char)c;
+    b->data[b->len] = '\0';
+}
+
+void buf_puts(struct buf *b, const char *z)
+{
+    buf_add(b, z, strlen(z));
+}
+
+void buf_printf(struct buf *b, const char *fmt, ...)
+{
+    va_list ap;
+    int n;
+
+    buf_room(b, 64);
+    va_start(ap, fmt);
+    n = vsnprintf(b->data + b->len, b->cap - b->len, fmt, ap);
+    va_end(ap);
+    if (n < 0) {
+        b->data[b->len] = '\0';
+        return;
+    }
+    if ((size_t)n >= b->cap - b->len) {
+        buf_room(b, (size_t)n);
+        va_start(ap, fmt);
+        n = vsnprintf(b->data + b->len, b->cap - b->len, fmt, ap);
+        va_end(ap);
+    }
+    b->len += (size_t)n;
+}
+
+void buf_drop(struct buf *b, size_t n)
+{
+    if (n == 0) return;
+    if (n >= b->len) {
+        buf_clear(b);
+        return;
+    }
+    memmove(b->data, b->data + n, b->len - n);
+    b->len -= n;
+    b->data[b->len] = '\0';
+}
+
+void buf_clear(struct buf *b)
+{
+    b->len = 0;
+    if (b->data) b->data[0] = '\0';
+}
+
+void buf_free(struct buf *b)
+{
+    free(b->data);
+    *b = (struct buf){ 0 };
+}
+
+struct str buf_str(const struct buf *b)
+{
+    return (struct str){ b->len ? b->data : "", b->len };
+}

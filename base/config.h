@@ -1,0 +1,51 @@
+#ifndef BASE_CONFIG_H
+#define BASE_CONFIG_H
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* The settings of imapd.conf(5). One struct, read once at start-up (inih), never changed after. Every field has the
+ * default of the manual page where the file does not name it. A string is NULL when unset. */
+enum config_quoting { QUOTING_MBOXRD, QUOTING_MBOXO };
+enum { EXPUNGE_ON_SELECT = 1, EXPUNGE_ON_CHECK = 2, EXPUNGE_ON_LOGOUT = 4 };
+
+struct config {
+    /* who may come in */
+    char *passwd_file;          /* passwd-file: name:hash:uid:gid::home, beside system users */
+    bool system_users;          /* system-users = yes */
+    uid_t first_uid;            /* first-uid = 1000: lower uids never log in */
+    bool plaintext_login;       /* plaintext-login = no: allow LOGIN without TLS from anywhere */
+    char *proxy_from;           /* proxy-from: space-separated addresses/prefixes that send a PROXY header */
+    char *secure_from;          /* secure-from: addresses (stunnel) whose plaintext counts as secure */
+    unsigned login_attempts;    /* login-attempts = 3, then BYE */
+    unsigned login_delay_ms;    /* login-delay = 2000 ms after a failure, doubled each time */
+    unsigned login_timeout;     /* login-timeout = 60 s to log in */
+    char *greeter_user;         /* greeter-user = imapd, else nobody */
+    char *greeter_root;         /* greeter-root = /var/empty or /run/imapd/empty: an empty directory */
+    /* where mail is */
+    char *inbox;                /* inbox = /var/mail/%u ; %u user, %h home */
+    char *mail_root;            /* mail-root = "" (home itself) or a directory below it, e.g. mail */
+    char *index_dir;            /* index-dir = %h/.imapd */
+    char *spool_group;          /* spool-group = mail: group of the locker */
+    enum config_quoting quoting;/* quoting = mboxrd | mboxo */
+    unsigned expunge_on;        /* expunge-on = select check logout (default none) */
+    /* limits */
+    uint64_t append_limit;      /* append-limit = 2147483647 octets */
+    uint32_t line_limit;        /* line-limit = 65536 octets of a command without its literals */
+    uint32_t literal_limit;     /* literal-limit = 1048576 octets of one literal outside APPEND */
+    unsigned idle_timeout;      /* idle-timeout = 1800 s, BYE after it (RFC 3501 section 5.4) */
+    unsigned lock_timeout;      /* lock-timeout = 10 s, then NO [INUSE] */
+    uint64_t seal_limit;        /* seal-limit = 4194304: octets worth rewriting only to record UIDs in the mbox */
+    unsigned list_depth;        /* list-depth = 16 directories */
+    uint32_t list_count;        /* list-count = 100000 files looked at for one LIST */
+    bool durable_flags;         /* durable-flags = no: flags on disk at each OK, not only at CHECK etc. */
+    char *hostname;             /* hostname = gethostname(), for the greeting */
+};
+
+/* Reads path; a missing file gives the defaults if `optional`. 0, or -1 with a message in err ("file:line: what"). The
+ * caller owns the struct's strings until config_free. */
+int config_read(struct config *c, const char *path, bool optional, char *err, size_t errsize);
+void config_free(struct config *c);
+/* pattern with %u and %h replaced; malloc'ed. */
+char *config_expand(const char *pattern, const char *user, const char *home);
+#endif

@@ -1,0 +1,79 @@
+/*
+ * One line to the system log, or to stderr. The formatted line is escaped as a whole, so that no client can put a line of
+ * its own (or a terminal's control sequence) into the log.
+ *
+ * syslog(3) keeps the descriptor to syslogd; that is why log_open exists: it connects while /dev/log can still be reached.
+ * Where lines go is the one piece of state of the process that is kept here rather than passed to everybody who may fail.
+ */
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+static bool to_stderr;
+
+void log_to_stderr(void)
+{
+    to_stderr = true;
+}
+
+void log_open(void)
+{
+    tzset();                           /* syslog(3) writes local time: /etc/localtime must be read before a chroot */
+    openlog("imapd", LOG_PID | LOG_NDELAY, LOG_MAIL);
+}
+
+static size_t escape(char *out, size_t size, const char *in)
+{
+    static const char hex[] = "0123456789abcdef";
+    size_t n = 0;
+    for (; *in != '\0' && n + 5 < size; in++) {
+        const unsigned char c = (unsigned char)*in;
+        if (c >= 0x20 && c < 0x7f) {
+            out[n++] = (char)c;
+            continue;
+        }
+        out[n++] = '\\';
+        out[n++] = 'x';
+        out[n++] = hex[c >> 4];
+        out[n++] = hex[c & 15];
+    }
+    out[n] = '\0';
+    return n;
+}
+
+static int priority(enum log_level level)
+{
+    switch (level) {
+    case LOG_LEVEL_ERROR: return LOG_ERR;
+    case LOG_LEVEL_WARNING: return LOG_WARNING;
+    case LOG_LEVEL_NOTICE: return LOG_NOTICE;
+    case LOG_LEVEL_INFO: return LOG_INFO;
+    case LOG_LEVEL_DEBUG: break;
+    }
+    return LOG_DEBUG;
+}
+
+void log_line(enum log_level level, const char *fmt, ...)
+{
+    char raw[1024], line[2048];
+    va_list args;
+    va_start(args, fmt);
+    if (vsnprintf(raw, sizeof raw, fmt, args) < 0)
+        raw[0] = '\0';
+    va_end(args);
+    const size_t n = escape(line, sizeof line, raw);
+    if (!to_stderr) {
+        syslog(LOG_MAIL | priority(level), "%s", line);
+    } else if (level <= LOG_LEVEL_WARNING) {   /* what a person at a terminal has to know; the rest is for a mail.log */
+        line[n] = '\n';
+        (void)!write(STDERR_FILENO, "imapd: ", 7);
+        (void)!write(STDERR_FILENO, line, n + 1);
+    }
+}

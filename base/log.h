@@ -1,0 +1,15 @@
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+/* One line to syslog (facility mail, ident "imapd[pid]"), or to stderr when log_to_stderr() was called. Control and
+ * 8-bit bytes of the formatted line are written as \xNN, so client bytes may be arguments. Never fails. */
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_NOTICE, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+void log_to_stderr(void);
+void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warning(...) log_line(LOG_LEVEL_WARNING, __VA_ARGS__)
+#define log_notice(...) log_line(LOG_LEVEL_NOTICE, __VA_ARGS__)
+#define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)
+/* Keeps a connection to syslogd open across chroot and sandboxes; call before confining. */
+void log_open(void);
+#endif

@@ -1,0 +1,46 @@
+/* Any octets as a message: in one piece and in pieces the structure must be the same, its ranges must lie in the message,
+ * and packing must keep it. Any octets as a packed structure: refused or sound. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include "store/mime.h"
+
+static void check(const struct mime_part *p, uint64_t start, uint64_t end)
+{
+    if (p->header_offset < start || p->header_offset + p->header_size != p->body_offset || p->body_offset + p->body_size > end) abort();
+    uint64_t at = p->body_offset;
+    for (size_t i = 0; i < p->part_count; i++) {
+        check(&p->parts[i], at, end);
+        at = p->parts[i].body_offset + p->parts[i].body_size;
+    }
+}
+
+static struct mime_part *parse(const char *data, size_t size, size_t step, struct arena *a)
+{
+    struct mime_parser *p = mime_parser_new(a);
+    for (size_t i = 0; i < size; i += step) mime_parser_feed(p, data + i, size - i < step ? size - i : step);
+    return mime_parser_finish(p);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct arena *a = arena_new();
+    struct buf whole = { 0 }, pieces = { 0 }, again = { 0 };
+    const char *bytes = (const char *)data;
+
+    if (size && data[0] == 1) mime_unpack((struct str){ bytes, size }, a);
+    const struct mime_part *root = parse(bytes, size, size ? size : 1, a);
+    check(root, 0, size);
+    mime_pack(&whole, root);
+    mime_pack(&pieces, parse(bytes, size, size % 7 + 1, a));
+    if (!str_eq(buf_str(&whole), buf_str(&pieces))) abort();
+    root = mime_unpack(buf_str(&whole), a);
+    if (!root) abort();
+    mime_pack(&again, root);
+    if (!str_eq(buf_str(&whole), buf_str(&again))) abort();
+    buf_free(&whole);
+    buf_free(&pieces);
+    buf_free(&again);
+    arena_free(a);
+    return 0;
+}

@@ -1,0 +1,273 @@
+/*
+ * imapd: start-up and roles, nothing else.
+ *
+ * Started as root by inetd, xinetd or a systemd socket unit: greet at once (everything else comes after the greeting, which is
+ * on every connection's path), let the monitor find out who the client is (auth/), become that user, serve (session/).
+ * Started as an ordinary user: serve that user's own mail, greeted with PREAUTH; but not to the network, unless told so.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "auth/auth.h"
+#include "auth/channel.h"
+#include "auth/sandbox.h"
+#include "base/config.h"
+#include "base/log.h"
+#include "base/xmalloc.h"
+#include "session/session.h"
+#include "store/store.h"
+
+#ifndef SYSCONFDIR
+#define SYSCONFDIR "/etc"
+#endif
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "unknown"
+#endif
+
+struct options {
+    const char *config;                /* NULL: the default place, which may be empty */
+    bool preauth;
+};
+
+static const char usage[] =
+    "usage: imapd [--config FILE] [--preauth]\n"
+    "       imapd --version | --help\n"
+    "\n"
+    "An IMAP server on standard input and output. As root, by inetd, xinetd or a systemd socket: login, then the user's mail.\n"
+    "As an ordinary user: your own mail, already logged in (PREAUTH).\n"
+    "\n"
+    "  --config FILE   read settings from FILE, not from " SYSCONFDIR "/imapd/imapd.conf; see imapd.conf(5)\n"
+    "  --preauth       serve the user's mail without login even on a network connection\n"
+    "  --version       print the version\n"
+    "  --help          print this\n";
+
+static void parse_options(struct options *o, int argc, char **argv)
+{
+    enum { CONFIG = 1, PREAUTH, VERSION, HELP };
+    static const struct option names[] = {
+        { "config", required_argument, NULL, CONFIG }, { "preauth", no_argument, NULL, PREAUTH },
+        { "version", no_argument, NULL, VERSION }, { "help", no_argument, NULL, HELP }, { NULL, 0, NULL, 0 }
+    };
+    for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
+        switch (c) {
+        case CONFIG: o->config = optarg; break;
+        case PREAUTH: o->preauth = true; break;
+        case VERSION: puts("imapd " PACKAGE_VERSION); exit(0);
+        case HELP: fputs(usage, stdout); exit(0);
+        default: fputs(usage, stderr); exit(EX_USAGE);
+        }
+    }
+    if (optind < argc) {
+        fputs(usage, stderr);
+        exit(EX_USAGE);
+    }
+}
+
+static bool write_all(int fd, const char *p, size_t n)
+{
+    while (n > 0) {
+        const ssize_t done = write(fd, p, n);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return false;
+        p += done;
+        n -= (size_t)done;
+    }
+    return true;
+}
+
+/* Something is wrong before a session is there to say so: tell the client and the log. */
+static int give_up(const char *why)
+{
+    struct buf line = { 0 };
+    log_error("%s", why);
+    buf_printf(&line, "* BYE [UNAVAILABLE] %s\r\n", "the server is not set up rightly, its log says more");
+    (void)write_all(STDOUT_FILENO, line.data, line.len);
+    buf_free(&line);
+    return EX_CONFIG;
+}
+
+/* Descriptors 0 to 2 are open, stderr is not the connection (inetd makes it so: a library's message must not get into the
+ * protocol), and whatever else the super-server left open is closed. */
+static bool tidy_descriptors(bool root)
+{
+    struct stat in, err;
+    const bool has_err = fstat(STDERR_FILENO, &err) == 0;
+    if (fstat(STDIN_FILENO, &in) != 0 || fcntl(STDOUT_FILENO, F_GETFD) < 0)
+        return false;
+    if (!has_err || (S_ISSOCK(in.st_mode) && in.st_dev == err.st_dev && in.st_ino == err.st_ino)) {
+        const int null = open("/dev/null", O_RDWR);
+        if (null < 0 || (null != STDERR_FILENO && dup2(null, STDERR_FILENO) < 0))
+            return false;
+    }
+    if (root)
+        (void)close_range(STDERR_FILENO + 1, ~0u, 0);
+    return true;
+}
+
+/* The greeter's way to ask the monitor. */
+struct greeting {
+    const struct config *config;
+    struct peer peer;
+    bool greeted;
+};
+
+static enum login_result ask_monitor(void *ctx, const char *mechanism, struct str authzid, struct str user, struct str password)
+{
+    switch (channel_login(*(const int *)ctx, mechanism, authzid, user, password)) {
+    case CHANNEL_GRANTED: return LOGIN_GRANTED;
+    case CHANNEL_DENIED: return LOGIN_DENIED;
+    case CHANNEL_TOO_MANY: return LOGIN_TOO_MANY;
+    case CHANNEL_OK:
+    case CHANNEL_UNAVAILABLE: break;
+    }
+    return LOGIN_UNAVAILABLE;
+}
+
+/* Runs in the confined child (monitor_hooks). */
+static void greet(void *ctx, int in, int out, int channel)
+{
+    const struct greeting *g = ctx;
+    const struct greeter_settings settings = {
+        .config = g->config,
+        .login = { ask_monitor, &channel },
+        .plaintext_login = peer_plaintext_login(&g->peer, g->config),
+        .greeted = g->greeted,
+        .in = in,
+        .out = out
+    };
+    struct greeter_result result = { 0 };
+    greeter_run(&settings, &result);
+    if (result.granted)
+        channel_hand_over(channel, buf_str(&result.tag), buf_str(&result.pending));
+}
+
+static void warn(const char *text)
+{
+    log_warning("%s", text);
+}
+
+/* The session of a user whom this process is already. */
+static int serve(const struct config *c, const struct account *a, int locker_fd, bool confine, struct str tag, struct str pending)
+{
+    struct store_error error;
+    struct store *store;
+    char *inbox = config_expand(c->inbox, a->name, a->home), *index_dir = config_expand(c->index_dir, a->name, a->home);
+    const struct store_settings settings = {
+        .user = a->name,
+        .home = a->home,
+        .inbox_path = inbox,
+        .mail_root = c->mail_root,
+        .index_dir = index_dir,
+        .mboxo = c->quoting == QUOTING_MBOXO,
+        .lock_timeout = c->lock_timeout,
+        .seal_limit = c->seal_limit,
+        .durable_flags = c->durable_flags,
+        .list_depth = c->list_depth,
+        .list_count = c->list_count,
+        .locker_fd = locker_fd
+    };
+    if (confine)
+        sandbox_session(a->home, inbox, index_dir);
+    int status;
+    if (store_open(&store, &settings, warn, &error) != 0) {
+        status = give_up(error.text);
+    } else {
+        const struct session_settings session = {
+            .config = c, .store = store, .user = a->name, .login_tag = tag, .pending = pending,
+            .in = STDIN_FILENO, .out = STDOUT_FILENO
+        };
+        status = session_run(&session);
+        store_close(store);
+    }
+    free(inbox);
+    free(index_dir);
+    return status;
+}
+
+static int run_as_root(const struct config *c)
+{
+    struct greeting g = { .config = c };
+    struct account account = { 0 };
+    struct buf line = { 0 }, tag = { 0 }, pending = { 0 };
+    const struct monitor_hooks hooks = { greet, &g };
+    int locker_fd = -1, status = 0;
+    (void)clearenv();
+    peer_find(&g.peer, STDIN_FILENO, c);
+    if (!peer_is_proxy(&g.peer, c)) {
+        session_greeting(&line, c, false, peer_plaintext_login(&g.peer, c));
+        if (!write_all(STDOUT_FILENO, line.data, line.len))
+            return 0;
+        g.greeted = true;
+    }
+    buf_free(&line);
+    if (monitor_run(c, &g.peer, STDIN_FILENO, STDOUT_FILENO, &hooks, &account, &locker_fd, &tag, &pending) == 0)
+        status = serve(c, &account, locker_fd, true, buf_str(&tag), buf_str(&pending));
+    account_free(&account);
+    buf_free(&tag);
+    buf_free(&pending);
+    return status;
+}
+
+/* $HOME, if it is the user's own directory (so that a session can be tried on other mail), else what the system says. */
+static char *own_home(const struct passwd *pw)
+{
+    const char *home = getenv("HOME");
+    struct stat st;
+    if (home != NULL && home[0] == '/' && stat(home, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == getuid())
+        return xstrdup(home);
+    return xstrdup(pw != NULL ? pw->pw_dir : "/nonexistent");
+}
+
+static int run_as_user(const struct config *c, bool network_too)
+{
+    struct peer peer;
+    char number[24];
+    peer_find(&peer, STDIN_FILENO, c);
+    if (peer.network && !network_too)
+        return give_up("started without root on a network connection: no login possible (imapd(8), --preauth)");
+    const struct passwd *pw = getpwuid(getuid());
+    snprintf(number, sizeof number, "%lu", (unsigned long)getuid());
+    struct account account = {
+        .name = xstrdup(pw != NULL ? pw->pw_name : number), .home = own_home(pw), .uid = getuid(), .gid = getgid(), .system = true
+    };
+    const int status = serve(c, &account, -1, false, (struct str){ "", 0 }, (struct str){ "", 0 });
+    account_free(&account);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = { 0 };
+    struct config config;
+    char err[400];
+    const bool root = geteuid() == 0;
+    if (!tidy_descriptors(root))
+        return EX_OSERR;
+    parse_options(&options, argc, argv);
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (!root || isatty(STDERR_FILENO))
+        log_to_stderr();
+    if (getuid() != geteuid() || getgid() != getegid())
+        return give_up("imapd must not be installed setuid or setgid");
+    if (root && options.preauth)
+        return give_up("--preauth is for ordinary users: root has no mail to serve");
+    const char *path = options.config != NULL ? options.config : SYSCONFDIR "/imapd/imapd.conf";
+    int status;
+    if (config_read(&config, path, options.config == NULL, err, sizeof err) != 0)
+        status = give_up(err);
+    else
+        status = root ? run_as_root(&config) : run_as_user(&config, options.preauth);
+    config_free(&config);
+    return status;
+}

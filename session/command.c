@@ -1,0 +1,330 @@
+/*
+ * The command table and the loop: read a command whole (its literals too, unless it streams them), find its row, check the
+ * state, run it, tell what changed in the mailbox, write the one tagged line.
+ */
+#include "session/command.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+enum {
+    ANY = STATE_GREET | STATE_AUTH | STATE_SELECTED, IN = STATE_AUTH | STATE_SELECTED,
+    GREET_LINE = 8192, GREET_LITERAL = 4096, LITERALS = 64, SWALLOW = 1 << 26, BAD_MOST = 50
+};
+
+const struct command commands[] = {
+    { "CAPABILITY", ANY, 0, cmd_capability, NULL },
+    { "NOOP", ANY, 0, cmd_noop, NULL },
+    { "LOGOUT", ANY, 0, cmd_logout, NULL },
+    { "ID", ANY, 0, cmd_id, "ID" },
+    { "LOGIN", STATE_GREET, 0, cmd_login, NULL },
+    { "AUTHENTICATE", STATE_GREET, 0, cmd_authenticate, NULL },
+    { "STARTTLS", STATE_GREET, 0, cmd_starttls, NULL },
+    { "ENABLE", STATE_AUTH, 0, cmd_enable, "ENABLE" },
+    { "SELECT", IN, 0, cmd_select, NULL },
+    { "EXAMINE", IN, 0, cmd_examine, NULL },
+    { "CREATE", IN, 0, cmd_create, NULL },
+    { "DELETE", IN, 0, cmd_delete, NULL },
+    { "RENAME", IN, 0, cmd_rename, NULL },
+    { "SUBSCRIBE", IN, 0, cmd_subscribe, NULL },
+    { "UNSUBSCRIBE", IN, 0, cmd_unsubscribe, NULL },
+    { "LIST", IN, 0, cmd_list, "CHILDREN" },
+    { "LSUB", IN, 0, cmd_lsub, NULL },
+    { "NAMESPACE", IN, 0, cmd_namespace, "NAMESPACE" },
+    { "STATUS", IN, 0, cmd_status, NULL },
+    { "APPEND", IN, COMMAND_STREAMS, cmd_append, "UIDPLUS" },
+    { "IDLE", IN, 0, cmd_idle, "IDLE" },
+    { "CHECK", STATE_SELECTED, 0, cmd_check, NULL },
+    { "CLOSE", STATE_SELECTED, 0, cmd_close, NULL },
+    { "UNSELECT", STATE_SELECTED, 0, cmd_unselect, "UNSELECT" },
+    { "EXPUNGE", STATE_SELECTED, 0, cmd_expunge, NULL },
+    { "SEARCH", STATE_SELECTED, COMMAND_KEEPS_NUMBERS, cmd_search, NULL },
+    { "FETCH", STATE_SELECTED, COMMAND_KEEPS_NUMBERS, cmd_fetch, NULL },
+    { "STORE", STATE_SELECTED, COMMAND_KEEPS_NUMBERS, cmd_store, NULL },
+    { "COPY", STATE_SELECTED, 0, cmd_copy, NULL },
+    { "MOVE", STATE_SELECTED, 0, cmd_move, "MOVE" },
+    { "UID", STATE_SELECTED, 0, cmd_uid, NULL },
+    { NULL, 0, 0, NULL, NULL }
+};
+
+void write_capabilities(struct buf *out, const struct config *c, unsigned state, bool plaintext_login)
+{
+    (void)c;
+    buf_puts(out, "IMAP4rev1 LITERAL+");
+    if (state == STATE_GREET)
+        buf_puts(out, plaintext_login ? " SASL-IR AUTH=PLAIN AUTH=LOGIN" : " SASL-IR LOGINDISABLED");
+    for (const struct command *row = commands; row->name != NULL; row++) {
+        if (row->capability == NULL || (state == STATE_GREET && !(row->states & STATE_GREET)))
+            continue;
+        buf_addc(out, ' ');
+        buf_puts(out, row->capability);
+    }
+}
+
+/* ---- answers ------------------------------------------------------------------------------------------------------ */
+
+enum outcome say(struct session *s, enum outcome outcome, const char *code, const char *fmt, ...)
+{
+    va_list args;
+    snprintf(s->code, sizeof s->code, "%s", code != NULL ? code : "");
+    va_start(args, fmt);
+    vsnprintf(s->text, sizeof s->text, fmt, args);
+    va_end(args);
+    return outcome;
+}
+
+enum outcome bad_arguments(struct session *s, const char *usage)
+{
+    return say(s, OUTCOME_BAD, NULL, "Expected: %s", usage);
+}
+
+enum outcome store_no(struct session *s, const struct store_error *e)
+{
+    static const char *const codes[] = {
+        [STORE_OK] = "", [STORE_NONEXISTENT] = "NONEXISTENT", [STORE_ALREADYEXISTS] = "ALREADYEXISTS", [STORE_INUSE] = "INUSE",
+        [STORE_NOPERM] = "NOPERM", [STORE_OVERQUOTA] = "OVERQUOTA", [STORE_LIMIT] = "LIMIT", [STORE_CANNOT] = "CANNOT",
+        [STORE_EXPUNGED] = "EXPUNGEISSUED", [STORE_CORRUPTION] = "CORRUPTION", [STORE_IO] = "SERVERBUG" };
+    if (e->code >= STORE_OVERQUOTA && e->code != STORE_CANNOT && e->code != STORE_EXPUNGED && e->code != STORE_LIMIT)
+        log_error("%s: %s: %s", s->user != NULL ? s->user : "", e->text, e->err != 0 ? strerror(e->err) : codes[e->code]);
+    return say(s, OUTCOME_NO, codes[e->code], "%s%s%s", e->text, e->err != 0 ? ": " : "", e->err != 0 ? strerror(e->err) : "");
+}
+
+void untagged(struct session *s, const char *fmt, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    io_puts(&s->io, "* ");
+    io_puts(&s->io, text);
+    io_puts(&s->io, "\r\n");
+}
+
+/* Text in an answer is one line of printable ASCII, whatever a file name in it holds. */
+static void add_text(struct io *io, const char *text)
+{
+    for (; *text != 0; text++) {
+        const unsigned char c = (unsigned char)*text;
+        buf_addc(&io->output, c >= ' ' && c < 0x7f ? c : '?');
+    }
+}
+
+static void write_tagged(struct session *s, enum outcome outcome, const char *name)
+{
+    static const char *const words[] = { "OK", "NO", "BAD" };
+    struct io *io = &s->io;
+    if (outcome == OUTCOME_SILENT)
+        return;
+    if (s->tag.n == 0)
+        io_puts(io, "*");
+    io_add(io, s->tag.p, s->tag.n);
+    io_printf(io, " %s ", words[outcome]);
+    if (s->code[0] != 0)
+        io_printf(io, "[%s] ", s->code);
+    if (s->text[0] != 0)
+        add_text(io, s->text);
+    else
+        io_printf(io, "%s %s", name, outcome == OUTCOME_OK ? "completed" : "failed");
+    io_puts(io, "\r\n");
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------ */
+
+/* "{n}" or "{n+}" at the end of the line? */
+static bool ends_with_literal(const struct buf *line, uint64_t *n, bool *synchronising)
+{
+    const char *end = line->data + line->len, *p;
+    if (line->len < 3 || end[-1] != '}')
+        return false;
+    p = end - 2;
+    *synchronising = *p != '+';
+    if (!*synchronising)
+        p--;
+    const char *last = p;
+    while (p > line->data && *p >= '0' && *p <= '9')
+        p--;
+    if (*p != '{' || p == last || last - p > 19)
+        return false;
+    *n = strtoull(p + 1, NULL, 10);
+    return true;
+}
+
+static const struct command *find_command(struct str name)
+{
+    for (const struct command *c = commands; c->name != NULL; c++)
+        if (str_ieq(name, str_z(c->name)))
+            return c;
+    return NULL;
+}
+
+/* Tag and command of the line so far. */
+static const struct command *look(struct session *s, const struct buf *line, struct str *tag, struct parse *rest)
+{
+    struct str name;
+    *rest = (struct parse){ .at = line->data, .end = line->data + line->len, .arena = s->arena };
+    *tag = (struct str){ NULL, 0 };
+    if (!parse_tag(rest, tag) || !parse_sp(rest)) {
+        *tag = (struct str){ NULL, 0 };
+        return NULL;
+    }
+    if (!parse_atom(rest, &name))
+        return NULL;
+    return find_command(name);
+}
+
+static int timeout_of(const struct session *s)
+{
+    return (int)(s->state == STATE_GREET ? s->config->login_timeout : s->config->idle_timeout) * 1000;
+}
+
+static void good_bye(struct session *s, const char *why)
+{
+    untagged(s, "BYE %s", why);
+    s->state = STATE_LOGOUT;
+}
+
+static enum io_status swallow(struct session *s, uint64_t n)
+{
+    char part[8192];
+    size_t got;
+    while (n > 0) {
+        const enum io_status status = io_some(&s->io, part, n < sizeof part ? (size_t)n : sizeof part, &got, timeout_of(s));
+        if (status != IO_OK)
+            return status;
+        n -= got;
+    }
+    return IO_OK;
+}
+
+enum io_status literal_begin(struct session *s, bool synchronising)
+{
+    if (synchronising && !s->io.eof) {
+        io_puts(&s->io, "+ Ready for literal\r\n");
+        io_flush(&s->io);
+    }
+    return IO_OK;
+}
+
+enum read_result { READ_COMMAND, READ_REFUSED, READ_OVER };
+
+static enum read_result refuse_literal(struct session *s, uint64_t n, bool synchronising)
+{
+    struct buf rest = { 0 };
+    say(s, OUTCOME_BAD, "TOOBIG", "Literal too large");
+    if (synchronising)
+        return READ_REFUSED;
+    if (n > SWALLOW || s->state == STATE_GREET) {
+        good_bye(s, "[TOOBIG] Literal too large");
+        return READ_OVER;
+    }
+    enum io_status status = swallow(s, n);
+    if (status == IO_OK)
+        status = io_line(&s->io, &rest, s->config->line_limit, timeout_of(s));
+    buf_free(&rest);
+    return status == IO_OK ? READ_REFUSED : READ_OVER;
+}
+
+static enum read_result over(struct session *s, enum io_status status)
+{
+    if (status == IO_TIMEOUT)
+        good_bye(s, s->state == STATE_GREET ? "Too slow to log in" : "Idle for too long");
+    else
+        s->state = STATE_LOGOUT;
+    return READ_OVER;
+}
+
+/* The whole command into line; for one that streams, up to its first literal. */
+static enum read_result read_command(struct session *s, struct buf *line)
+{
+    const size_t line_max = s->state == STATE_GREET ? GREET_LINE : s->config->line_limit;
+    const uint64_t literal_max = s->state == STATE_GREET ? GREET_LITERAL : s->config->literal_limit;
+    size_t literals = 0, budget = line_max;
+    for (int parts = 0;; parts++) {
+        struct parse rest;
+        uint64_t n;
+        bool synchronising;
+        const size_t before = line->len;
+        const enum io_status status = io_line(&s->io, line, before + budget, timeout_of(s));
+        if (status == IO_TOO_LONG) {
+            look(s, line, &s->tag, &rest);
+            say(s, OUTCOME_BAD, "TOOBIG", "Command line too long");
+            return READ_REFUSED;
+        }
+        if (status != IO_OK)
+            return over(s, status);
+        budget -= line->len - before;
+        if (!ends_with_literal(line, &n, &synchronising))
+            return READ_COMMAND;
+        const struct command *c = look(s, line, &s->tag, &rest);
+        if (c != NULL && (c->flags & COMMAND_STREAMS) && (c->states & s->state))
+            return READ_COMMAND;
+        literals += (size_t)(n < literal_max ? n : literal_max);
+        if (n > literal_max || literals > literal_max || parts >= LITERALS)
+            return refuse_literal(s, n, synchronising);
+        literal_begin(s, synchronising);
+        buf_add(line, "\r\n", 2);
+        for (size_t got; n > 0; n -= got) {
+            const enum io_status part = io_some(&s->io, buf_room(line, (size_t)n), (size_t)n, &got, timeout_of(s));
+            if (part != IO_OK)
+                return over(s, part);
+            line->len += got;
+        }
+    }
+}
+
+/* ---- the loop ----------------------------------------------------------------------------------------------------- */
+
+static enum outcome run_command(struct session *s, const struct buf *line, const struct command **found)
+{
+    struct parse args;
+    struct str name;
+    const struct command *c = look(s, line, &s->tag, &args);
+    *found = c;
+    if (s->tag.n == 0)
+        return say(s, OUTCOME_BAD, NULL, "Expected a tag and a command");
+    s->tag = arena_str(s->arena, s->tag);
+    if (c == NULL) {
+        args = (struct parse){ .at = line->data + s->tag.n, .end = line->data + line->len };
+        return say(s, OUTCOME_BAD, NULL, parse_sp(&args) && parse_atom(&args, &name) ? "Unknown command" : "Expected a command");
+    }
+    if (!(c->states & s->state))
+        return say(s, OUTCOME_BAD, NULL, s->state == STATE_GREET ? "Log in first" : c->states == STATE_GREET ? "Already logged in"
+                   : c->states & STATE_SELECTED && s->state == STATE_AUTH ? "Select a mailbox first" : "Not in this state");
+    s->expunge_allowed = !(c->flags & COMMAND_KEEPS_NUMBERS);
+    return c->run(s, &args);
+}
+
+static void one_command(struct session *s, struct buf *line)
+{
+    const struct command *c = NULL;
+    buf_clear(line);
+    arena_reset(s->arena);
+    s->tag = (struct str){ NULL, 0 };
+    s->code[0] = s->text[0] = 0;
+    s->expunge_allowed = true;
+    const enum read_result read = read_command(s, line);
+    if (read == READ_OVER)
+        return;
+    const enum outcome outcome = read == READ_REFUSED ? OUTCOME_BAD : run_command(s, line, &c);
+    s->bad_in_a_row = outcome == OUTCOME_BAD ? s->bad_in_a_row + 1 : 0;
+    if (s->state == STATE_SELECTED && c != NULL && outcome != OUTCOME_BAD && outcome != OUTCOME_SILENT)
+        session_sync(s, s->expunge_allowed);
+    write_tagged(s, outcome, c != NULL ? c->name : "Command");
+    if (s->bad_in_a_row >= BAD_MOST && s->state == STATE_GREET)
+        good_bye(s, "Too many bad commands");
+    if (line->cap > 1 << 20)
+        buf_free(line);
+}
+
+void command_loop(struct session *s)
+{
+    struct buf line = { 0 };
+    while (s->state != STATE_LOGOUT && !s->io.failed)
+        one_command(s, &line);
+    io_flush(&s->io);
+    buf_free(&line);
+}

@@ -1,0 +1,33 @@
+#ifndef SESSION_FETCH_H
+#define SESSION_FETCH_H
+#include "session/command.h"
+#include "store/mime.h"
+
+enum fetch_type {
+    FETCH_FLAGS, FETCH_UID, FETCH_DATE, FETCH_SIZE, FETCH_ENVELOPE, FETCH_BODY, FETCH_BODYSTRUCTURE, FETCH_SECTION,
+    FETCH_RFC822, FETCH_RFC822_HEADER, FETCH_RFC822_TEXT
+};
+enum section_text { SECTION_ALL, SECTION_HEADER, SECTION_FIELDS, SECTION_FIELDS_NOT, SECTION_TEXT, SECTION_MIME };
+enum { SECTION_DEPTH = 128 };
+struct fetch_item {
+    enum fetch_type type;
+    bool peek;
+    uint32_t *path; size_t depth;        /* part numbers */
+    enum section_text text;
+    struct str *fields; size_t field_count;
+    bool partial;
+    uint64_t from, length;
+    struct str label;                    /* "BODY[...]<n>" as the response names it */
+};
+struct fetch_items {
+    struct fetch_item *list;
+    size_t n;
+    bool sets_seen, needs_mime, needs_flags;
+};
+/* What stands behind "FETCH set ". False: syntax. */
+bool fetch_parse(struct session *s, struct parse *p, struct fetch_items *out);
+void write_envelope(struct io *io, const struct mime_envelope *e);
+void write_body(struct io *io, const struct mime_part *part, bool extended);
+/* One BODY[section] with its name. False: the content could not be read although its length was told. */
+bool write_section(struct session *s, const struct message *msg, const struct mime_part *root, const struct fetch_item *item);
+#endif

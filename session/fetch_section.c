@@ -1,0 +1,200 @@
+/*
+ * BODY[section]: finding the octets of a section, and sending them in pieces. Header field subsets are made in memory.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "session/fetch.h"
+
+enum { PIECE = 1 << 18, HEADER_MOST = 64 << 20 };
+
+static bool is_multipart(const struct mime_part *part)
+{
+    return str_ieq(part->type, STR("multipart"));
+}
+
+static const struct mime_part *message_in(const struct mime_part *part)
+{
+    return part->part_count == 1 && !is_multipart(part) ? &part->parts[0] : NULL;
+}
+
+/* The part that a path names (RFC 3501 section 6.4.5): a message/rfc822 is gone into, a part that is no multipart has
+ * itself as part 1. NULL if there is none. */
+static const struct mime_part *find_part(const struct mime_part *root, const struct fetch_item *item)
+{
+    const struct mime_part *part = root;
+    bool message_root = true;
+    for (size_t i = 0; i < item->depth; i++) {
+        const uint32_t number = item->path[i];
+        const struct mime_part *inner = message_root ? NULL : message_in(part);
+        if (inner != NULL) {
+            part = inner;
+            message_root = true;
+        }
+        if (is_multipart(part)) {
+            if (number > part->part_count)
+                return NULL;
+            part = &part->parts[number - 1];
+            message_root = false;
+        } else if (number == 1 && message_root) {
+            message_root = false;
+        } else {
+            return NULL;
+        }
+    }
+    return part;
+}
+
+struct extent { uint64_t from, size; bool there; };
+
+static struct extent extent_of(const struct message *msg, const struct mime_part *root, const struct fetch_item *item)
+{
+    if (item->depth == 0) {
+        switch (item->text) {
+        case SECTION_ALL: return (struct extent){ 0, msg->size, true };
+        case SECTION_TEXT: return (struct extent){ msg->header_size, msg->size - msg->header_size, true };
+        default: return (struct extent){ 0, msg->header_size, true };
+        }
+    }
+    const struct mime_part *part = root != NULL ? find_part(root, item) : NULL;
+    if (part == NULL)
+        return (struct extent){ 0, 0, false };
+    if (item->text == SECTION_ALL)
+        return (struct extent){ part->body_offset, part->body_size, true };
+    if (item->text == SECTION_MIME)
+        return (struct extent){ part->header_offset, part->header_size, true };
+    const struct mime_part *inner = message_in(part);
+    if (inner == NULL)
+        return (struct extent){ 0, 0, false };
+    if (item->text == SECTION_TEXT)
+        return (struct extent){ inner->body_offset, inner->body_size, true };
+    return (struct extent){ inner->header_offset, inner->header_size, true };
+}
+
+/* The octets [from, from+size) of the message into the output, in pieces. */
+static bool send_octets(struct session *s, const struct message *msg, uint64_t from, uint64_t size)
+{
+    struct store_error e;
+    while (size > 0) {
+        size_t got;
+        const size_t want = size < PIECE ? (size_t)size : PIECE;
+        io_relieve(&s->io);
+        if (s->io.failed)
+            return false;
+        char *room = buf_room(&s->io.output, want);
+        if (mailbox_read(s->mailbox, msg, from, room, want, &got, &e) != 0 || got == 0) {
+            log_error("%s: %s: message %u broke off: %s", s->user, mailbox_name_of(s->mailbox), msg->uid, e.text);
+            return false;
+        }
+        s->io.output.len += got;
+        from += got;
+        size -= got;
+    }
+    return true;
+}
+
+struct choosing {
+    const struct fetch_item *item;
+    struct buf out;
+};
+
+static int choose(void *ctx, struct str name, struct str value, struct str whole)
+{
+    struct choosing *c = ctx;
+    bool named = false;
+    (void)value;
+    for (size_t i = 0; i < c->item->field_count && !named; i++)
+        named = str_ieq(name, c->item->fields[i]);
+    if (named == (c->item->text == SECTION_FIELDS))
+        buf_add(&c->out, whole.p, whole.n);
+    return 0;
+}
+
+static bool read_whole(struct session *s, const struct message *msg, struct extent x, struct buf *out, struct store_error *e)
+{
+    size_t got = 0;
+    if (x.size > HEADER_MOST)
+        x.size = HEADER_MOST;
+    while (out->len < x.size) {
+        const size_t want = (size_t)x.size - out->len;
+        if (mailbox_read(s->mailbox, msg, x.from + out->len, buf_room(out, want), want, &got, e) != 0)
+            return false;
+        if (got == 0)
+            break;
+        out->len += got;
+    }
+    return true;
+}
+
+static void write_label(struct session *s, const struct fetch_item *item, const char *name)
+{
+    if (name != NULL)
+        io_puts(&s->io, name);
+    else
+        io_add(&s->io, item->label.p, item->label.n);
+    io_puts(&s->io, " ");
+}
+
+static void narrow(const struct fetch_item *item, uint64_t *from, uint64_t *size)
+{
+    if (!item->partial)
+        return;
+    const uint64_t skip = item->from < *size ? item->from : *size;
+    *from += skip;
+    *size -= skip;
+    if (*size > item->length)
+        *size = item->length;
+}
+
+static bool write_fields(struct session *s, const struct message *msg, struct extent x, const struct fetch_item *item)
+{
+    struct buf header = { 0 };
+    struct choosing c = { .item = item };
+    struct store_error e;
+    uint64_t from = 0, size;
+    if (!read_whole(s, msg, x, &header, &e)) {
+        buf_free(&header);
+        io_puts(&s->io, "NIL");
+        return true;
+    }
+    mime_header_each(buf_str(&header), choose, &c);
+    if (c.out.len > 0 && c.out.data[c.out.len - 1] != '\n')
+        buf_add(&c.out, "\r\n", 2);
+    buf_add(&c.out, "\r\n", 2);
+    size = c.out.len;
+    narrow(item, &from, &size);
+    io_printf(&s->io, "{%llu}\r\n", (unsigned long long)size);
+    io_add(&s->io, c.out.data + from, (size_t)size);
+    buf_free(&c.out);
+    buf_free(&header);
+    return true;
+}
+
+bool write_section(struct session *s, const struct message *msg, const struct mime_part *root, const struct fetch_item *item)
+{
+    static const struct fetch_item whole = { .text = SECTION_ALL }, header = { .text = SECTION_HEADER }, text = { .text = SECTION_TEXT };
+    const char *name = NULL;
+    if (item->type != FETCH_SECTION) {
+        name = item->type == FETCH_RFC822 ? "RFC822" : item->type == FETCH_RFC822_HEADER ? "RFC822.HEADER" : "RFC822.TEXT";
+        item = item->type == FETCH_RFC822 ? &whole : item->type == FETCH_RFC822_HEADER ? &header : &text;
+    }
+    struct extent x = extent_of(msg, root, item);
+    write_label(s, item, name);
+    if (!x.there) {
+        io_puts(&s->io, "NIL");
+        return true;
+    }
+    if (item->text == SECTION_FIELDS || item->text == SECTION_FIELDS_NOT)
+        return write_fields(s, msg, x, item);
+    if (x.from > msg->size)
+        x.from = msg->size;
+    if (x.size > msg->size - x.from)
+        x.size = msg->size - x.from;
+    narrow(item, &x.from, &x.size);
+    io_puts(&s->io, "{");
+    io_number(&s->io, x.size);
+    io_puts(&s->io, "}\r\n");
+    return send_octets(s, msg, x.from, x.size);
+}

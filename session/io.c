@@ -1,0 +1,191 @@
+/*
+ * Buffered input and output of one connection. All waiting is in poll, with a time limit; before any of it the hook gives
+ * back what must not be held while a client takes its time.
+ */
+#include "session/io.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { CHUNK = 16384, RELIEVE = 1 << 18, WRITE_TIMEOUT = 300000 };
+
+void io_init(struct io *io, int in, int out, struct str pending)
+{
+    *io = (struct io){ .in = in, .out = out };
+    if (pending.n > 0)
+        buf_add(&io->input, pending.p, pending.n);
+}
+
+void io_free(struct io *io)
+{
+    buf_free(&io->input);
+    buf_free(&io->output);
+}
+
+struct str io_pending(const struct io *io)
+{
+    return (struct str){ io->input.data + io->used, io->input.len - io->used };
+}
+
+static void about_to_wait(struct io *io)
+{
+    if (io->before_wait != NULL)
+        io->before_wait(io->ctx);
+}
+
+void io_flush(struct io *io)
+{
+    size_t at = 0;
+    if (io->output.len > 0)
+        about_to_wait(io);
+    while (at < io->output.len && !io->failed) {
+        const ssize_t n = write(io->out, io->output.data + at, io->output.len - at);
+        if (n >= 0) {
+            at += (size_t)n;
+        } else if (errno == EAGAIN) {
+            struct pollfd p = { .fd = io->out, .events = POLLOUT };
+            if (poll(&p, 1, WRITE_TIMEOUT) == 0)
+                io->failed = true;
+        } else if (errno != EINTR) {
+            io->failed = true;
+        }
+    }
+    buf_clear(&io->output);
+    if (io->output.cap > 4 * RELIEVE)
+        buf_free(&io->output);
+}
+
+void io_relieve(struct io *io)
+{
+    if (io->output.len >= RELIEVE)
+        io_flush(io);
+}
+
+void io_add(struct io *io, const void *p, size_t n)
+{
+    buf_add(&io->output, p, n);
+}
+
+void io_puts(struct io *io, const char *z)
+{
+    buf_add(&io->output, z, strlen(z));
+}
+
+void io_number(struct io *io, uint64_t n)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    do
+        digits[--at] = (char)('0' + n % 10);
+    while ((n /= 10) != 0);
+    buf_add(&io->output, digits + at, sizeof digits - at);
+}
+
+void io_printf(struct io *io, const char *fmt, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, fmt);
+    const int n = vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    if (n > 0)
+        buf_add(&io->output, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+enum io_status io_wait(struct io *io, int other, int timeout_ms)
+{
+    struct pollfd p[2] = { { .fd = io->in, .events = POLLIN }, { .fd = other, .events = POLLIN } };
+    if (io->used < io->input.len)
+        return IO_OK;
+    if (io->eof || io->failed)
+        return IO_EOF;
+    io_flush(io);
+    about_to_wait(io);
+    const int n = poll(p, other >= 0 ? 2 : 1, timeout_ms);
+    if (n < 0)
+        return errno == EINTR ? IO_EOF : IO_EOF;      /* a signal that we catch means: end */
+    if (n == 0)
+        return IO_TIMEOUT;
+    return p[0].revents != 0 ? IO_OK : IO_OTHER;
+}
+
+static enum io_status fill(struct io *io, int timeout_ms)
+{
+    if (io->used > 0) {
+        buf_drop(&io->input, io->used);
+        io->used = 0;
+    }
+    const enum io_status status = io->input.len > 0 ? IO_OK : io_wait(io, -1, timeout_ms);
+    if (status != IO_OK)
+        return status;
+    if (io->eof)
+        return IO_EOF;
+    io_flush(io);
+    struct pollfd p = { .fd = io->in, .events = POLLIN };
+    about_to_wait(io);
+    const int ready = poll(&p, 1, timeout_ms);
+    if (ready <= 0)
+        return ready == 0 ? IO_TIMEOUT : IO_EOF;
+    char *room = buf_room(&io->input, CHUNK);
+    ssize_t n;
+    do
+        n = read(io->in, room, CHUNK);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0) {
+        io->eof = true;
+        return IO_EOF;
+    }
+    io->input.len += (size_t)n;
+    return IO_OK;
+}
+
+enum io_status io_line(struct io *io, struct buf *line, size_t max, int timeout_ms)
+{
+    const int64_t deadline = now_ms() + timeout_ms;
+    bool long_line = false;
+    for (;;) {
+        const char *p = io->input.data + io->used;
+        const size_t have = io->input.len - io->used;
+        const char *lf = have > 0 ? memchr(p, '\n', have) : NULL;
+        const size_t n = lf != NULL ? (size_t)(lf - p) : have;
+        if (!long_line && line->len + n <= max + 1)
+            buf_add(line, p, n);
+        else
+            long_line = true;
+        io->used += n + (lf != NULL);
+        if (lf != NULL)
+            break;
+        const int64_t left = deadline - now_ms();
+        const enum io_status status = left > 0 ? fill(io, (int)left) : IO_TIMEOUT;
+        if (status != IO_OK)
+            return status;
+    }
+    if (line->len > 0 && line->data[line->len - 1] == '\r')
+        line->len--;
+    return long_line || line->len > max ? IO_TOO_LONG : IO_OK;
+}
+
+enum io_status io_some(struct io *io, char *to, size_t n, size_t *got, int timeout_ms)
+{
+    if (io->used == io->input.len) {
+        const enum io_status status = fill(io, timeout_ms);
+        if (status != IO_OK)
+            return status;
+    }
+    const size_t have = io->input.len - io->used;
+    *got = have < n ? have : n;
+    memcpy(to, io->input.data + io->used, *got);
+    io->used += *got;
+    return IO_OK;
+}

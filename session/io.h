@@ -1,0 +1,37 @@
+#ifndef SESSION_IO_H
+#define SESSION_IO_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/buf.h"
+
+/* The client's side: buffered input with time-outs and bounds, buffered output. */
+struct io {
+    int in, out;
+    struct buf input;                /* octets read and not used yet */
+    size_t used;
+    struct buf output;
+    bool eof, failed;                /* no more input; output cannot be written */
+    void (*before_wait)(void *ctx);  /* called before anything that may block: gives locks back */
+    void *ctx;
+};
+void io_init(struct io *io, int in, int out, struct str pending);
+void io_free(struct io *io);
+/* Room for n octets of output, written out first when the buffer is large. */
+void io_flush(struct io *io);
+void io_add(struct io *io, const void *p, size_t n);
+void io_puts(struct io *io, const char *z);
+void io_printf(struct io *io, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void io_number(struct io *io, uint64_t n);
+/* Flushes if more than a bound is waiting. */
+void io_relieve(struct io *io);
+
+enum io_status { IO_OK, IO_EOF, IO_TIMEOUT, IO_TOO_LONG, IO_OTHER };
+/* One line without its CRLF (or LF), appended to line; at most max octets. TOO_LONG: the rest of the line was passed over. */
+enum io_status io_line(struct io *io, struct buf *line, size_t max, int timeout_ms);
+/* Up to n octets, at least one. */
+enum io_status io_some(struct io *io, char *to, size_t n, size_t *got, int timeout_ms);
+/* Waits for input, or for other (-1: none) to become readable: IO_OTHER then. */
+enum io_status io_wait(struct io *io, int other, int timeout_ms);
+struct str io_pending(const struct io *io);
+#endif

@@ -1,0 +1,237 @@
+/*
+ * SEARCH: its keys (RFC 3501 section 6.4.4) to a program for the store, and the response.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "session/command.h"
+#include "store/search.h"
+
+enum argument { ARG_NONE, ARG_TEXT, ARG_DATE, ARG_NUMBER, ARG_KEYWORD };
+
+static const struct search_name {
+    const char *name;
+    enum search_type type;
+    enum argument argument;
+    uint64_t value;                  /* FLAG_ bit */
+    bool negated;
+    const char *field;
+} search_names[] = {
+    { "ALL", SEARCH_ALL, ARG_NONE, 0, false, NULL }, { "ANSWERED", SEARCH_FLAG, ARG_NONE, FLAG_ANSWERED, false, NULL },
+    { "BCC", SEARCH_HEADER, ARG_TEXT, 0, false, "Bcc" }, { "BEFORE", SEARCH_BEFORE, ARG_DATE, 0, false, NULL },
+    { "BODY", SEARCH_BODY, ARG_TEXT, 0, false, NULL }, { "CC", SEARCH_HEADER, ARG_TEXT, 0, false, "Cc" },
+    { "DELETED", SEARCH_FLAG, ARG_NONE, FLAG_DELETED, false, NULL }, { "DRAFT", SEARCH_FLAG, ARG_NONE, FLAG_DRAFT, false, NULL },
+    { "FLAGGED", SEARCH_FLAG, ARG_NONE, FLAG_FLAGGED, false, NULL }, { "FROM", SEARCH_HEADER, ARG_TEXT, 0, false, "From" },
+    { "KEYWORD", SEARCH_KEYWORD, ARG_KEYWORD, 0, false, NULL }, { "LARGER", SEARCH_LARGER, ARG_NUMBER, 0, false, NULL },
+    { "OLD", SEARCH_RECENT, ARG_NONE, 0, true, NULL }, { "ON", SEARCH_ON, ARG_DATE, 0, false, NULL },
+    { "RECENT", SEARCH_RECENT, ARG_NONE, 0, false, NULL }, { "SEEN", SEARCH_FLAG, ARG_NONE, FLAG_SEEN, false, NULL },
+    { "SENTBEFORE", SEARCH_SENTBEFORE, ARG_DATE, 0, false, NULL }, { "SENTON", SEARCH_SENTON, ARG_DATE, 0, false, NULL },
+    { "SENTSINCE", SEARCH_SENTSINCE, ARG_DATE, 0, false, NULL }, { "SINCE", SEARCH_SINCE, ARG_DATE, 0, false, NULL },
+    { "SMALLER", SEARCH_SMALLER, ARG_NUMBER, 0, false, NULL }, { "SUBJECT", SEARCH_HEADER, ARG_TEXT, 0, false, "Subject" },
+    { "TEXT", SEARCH_TEXT, ARG_TEXT, 0, false, NULL }, { "TO", SEARCH_HEADER, ARG_TEXT, 0, false, "To" },
+    { "UNANSWERED", SEARCH_FLAG, ARG_NONE, FLAG_ANSWERED, true, NULL }, { "UNDELETED", SEARCH_FLAG, ARG_NONE, FLAG_DELETED, true, NULL },
+    { "UNDRAFT", SEARCH_FLAG, ARG_NONE, FLAG_DRAFT, true, NULL }, { "UNFLAGGED", SEARCH_FLAG, ARG_NONE, FLAG_FLAGGED, true, NULL },
+    { "UNKEYWORD", SEARCH_KEYWORD, ARG_KEYWORD, 0, true, NULL }, { "UNSEEN", SEARCH_FLAG, ARG_NONE, FLAG_SEEN, true, NULL },
+};
+
+struct searching {
+    struct session *s;
+    struct parse *p;
+    struct str charset;
+    size_t keys;                     /* so far: bounded */
+    enum outcome outcome;            /* what to answer when parsing fails */
+};
+enum { SEARCH_KEYS = 20000 };
+
+static bool parse_key(struct searching *x, struct search_key *out, unsigned depth);
+
+/* A key list, separated by spaces, up to its end. */
+static bool parse_keys(struct searching *x, struct search_key *out, unsigned depth)
+{
+    size_t capacity = 0;
+    *out = (struct search_key){ .type = SEARCH_AND };
+    do {
+        if (out->child_count == capacity) {
+            struct search_key *more = arena_alloc(x->s->arena, (capacity * 2 + 4) * sizeof *more);
+            if (capacity > 0)
+                memcpy(more, out->children, capacity * sizeof *more);
+            out->children = more;
+            capacity = capacity * 2 + 4;
+        }
+        if (!parse_key(x, &out->children[out->child_count], depth))
+            return false;
+        out->child_count++;
+    } while (parse_sp(x->p));
+    return true;
+}
+
+static bool take_set(struct searching *x, struct search_key *out, bool uid)
+{
+    struct set set;
+    struct mailbox *m = x->s->mailbox;
+    const uint32_t exists = mailbox_exists(m), last = !uid ? exists : exists > 0 ? mailbox_uid(m, exists) : 0;
+    if (!parse_set(x->p, &set))
+        return false;
+    out->type = uid ? SEARCH_UID : SEARCH_SEQ;
+    out->ranges = arena_alloc(x->s->arena, (set.n + 1) * sizeof *out->ranges);
+    out->range_count = set.n;
+    for (size_t i = 0; i < set.n; i++) {
+        uint32_t a = set.list[i].first == UINT32_MAX ? last : set.list[i].first;
+        uint32_t b = set.list[i].last == UINT32_MAX ? last : set.list[i].last;
+        if (!uid && (a > exists || b > exists || a == 0 || b == 0)) {
+            x->outcome = say(x->s, OUTCOME_BAD, NULL, "No such message");
+            return false;
+        }
+        out->ranges[i] = a <= b ? (struct search_range){ a, b } : (struct search_range){ b, a };
+    }
+    return true;
+}
+
+static bool take_text(struct searching *x, struct str *out)
+{
+    struct str raw;
+    struct buf utf8 = { 0 };
+    if (!parse_sp(x->p) || !parse_astring(x->p, &raw))
+        return false;
+    if (text_to_utf8(&utf8, x->charset, raw) != 0) {
+        buf_free(&utf8);
+        return false;
+    }
+    *out = arena_str(x->s->arena, buf_str(&utf8));
+    buf_free(&utf8);
+    return true;
+}
+
+static bool take_argument(struct searching *x, const struct search_name *row, struct search_key *out)
+{
+    switch (row->argument) {
+    case ARG_NONE:
+        return true;
+    case ARG_TEXT:
+        return take_text(x, &out->text);
+    case ARG_DATE:
+        return parse_sp(x->p) && parse_date(x->p, &out->day);
+    case ARG_NUMBER:
+        return parse_sp(x->p) && parse_number64(x->p, &out->value);
+    case ARG_KEYWORD:
+        return parse_sp(x->p) && parse_atom(x->p, &out->text);
+    }
+    return false;
+}
+
+static bool negate(struct searching *x, struct search_key *out)
+{
+    struct search_key *inner = arena_alloc(x->s->arena, sizeof *inner);
+    *inner = *out;
+    *out = (struct search_key){ .type = SEARCH_NOT, .children = inner, .child_count = 1 };
+    return true;
+}
+
+static bool named_key(struct searching *x, struct search_key *out)
+{
+    for (size_t i = 0; i < sizeof search_names / sizeof *search_names; i++) {
+        const struct search_name *row = &search_names[i];
+        if (!parse_word(x->p, row->name))
+            continue;
+        out->type = row->type;
+        out->value = row->value;
+        if (row->field != NULL)
+            out->field = str_z(row->field);
+        return take_argument(x, row, out) && (!row->negated || negate(x, out));
+    }
+    return false;
+}
+
+static bool new_key(struct searching *x, struct search_key *out)
+{
+    struct search_key *both = arena_alloc(x->s->arena, 2 * sizeof *both);
+    both[0] = (struct search_key){ .type = SEARCH_RECENT };
+    both[1] = (struct search_key){ .type = SEARCH_FLAG, .value = FLAG_SEEN };
+    *out = (struct search_key){ .type = SEARCH_AND, .children = both, .child_count = 2 };
+    return negate(x, &both[1]);
+}
+
+static bool parse_key(struct searching *x, struct search_key *out, unsigned depth)
+{
+    struct parse *p = x->p;
+    *out = (struct search_key){ .type = SEARCH_ALL };
+    if (depth >= SEARCH_DEPTH || ++x->keys > SEARCH_KEYS) {
+        x->outcome = say(x->s, OUTCOME_NO, "LIMIT", "The search is too large or too deep");
+        return false;
+    }
+    if (parse_char(p, '('))
+        return parse_keys(x, out, depth + 1) && parse_char(p, ')');
+    if (parse_word(p, "NOT")) {
+        struct search_key *inner = arena_alloc(x->s->arena, sizeof *inner);
+        *out = (struct search_key){ .type = SEARCH_NOT, .children = inner, .child_count = 1 };
+        return parse_sp(p) && parse_key(x, inner, depth + 1);
+    }
+    if (parse_word(p, "OR")) {
+        struct search_key *both = arena_alloc(x->s->arena, 2 * sizeof *both);
+        *out = (struct search_key){ .type = SEARCH_OR, .children = both, .child_count = 2 };
+        return parse_sp(p) && parse_key(x, &both[0], depth + 1) && parse_sp(p) && parse_key(x, &both[1], depth + 1);
+    }
+    if (parse_word(p, "NEW"))
+        return new_key(x, out);
+    if (parse_word(p, "UID"))
+        return parse_sp(p) && take_set(x, out, true);
+    if (parse_word(p, "HEADER")) {
+        struct str field;
+        out->type = SEARCH_HEADER;
+        if (!parse_sp(p) || !parse_astring(p, &field))
+            return false;
+        out->field = field;
+        return take_text(x, &out->text);
+    }
+    if (named_key(x, out))
+        return true;
+    return p->at < p->end && (*p->at == '*' || (*p->at >= '0' && *p->at <= '9')) && take_set(x, out, false);
+}
+
+struct results {
+    struct session *s;
+    bool uid;
+    struct buf found;                /* uint32_t each: told when all are known, in one line */
+};
+
+static int on_found(void *ctx, uint32_t seq)
+{
+    struct results *r = ctx;
+    const uint32_t number = r->uid ? mailbox_uid(r->s->mailbox, seq) : seq;
+    buf_add(&r->found, &number, sizeof number);
+    return 0;
+}
+
+enum outcome run_search(struct session *s, struct parse *p, bool uid)
+{
+    struct searching x = { .s = s, .p = p, .charset = STR("UTF-8"), .outcome = OUTCOME_SILENT };
+    struct search_key program;
+    struct results r = { .s = s, .uid = uid };
+    struct store_error e;
+    bool good = parse_sp(p);
+    if (good && parse_word(p, "CHARSET")) {
+        good = parse_sp(p) && parse_astring(p, &x.charset) && parse_sp(p);
+        if (good && !text_charset_known(x.charset))
+            return say(s, OUTCOME_NO, "BADCHARSET (US-ASCII UTF-8)", "Unknown charset");
+    }
+    if (!good || !parse_keys(&x, &program, 0) || !parse_end(p))
+        return x.outcome != OUTCOME_SILENT ? x.outcome : bad_arguments(s, "SEARCH [CHARSET charset] keys");
+    const int rc = search_run(s->mailbox, &program, on_found, &r, &e);
+    if (rc == 0) {
+        io_puts(&s->io, "* SEARCH");
+        for (size_t at = 0; at < r.found.len; at += sizeof(uint32_t)) {
+            uint32_t number;
+            memcpy(&number, r.found.data + at, sizeof number);
+            io_puts(&s->io, " ");
+            io_number(&s->io, number);
+        }
+        io_puts(&s->io, "\r\n");
+    }
+    buf_free(&r.found);
+    return rc == 0 ? OUTCOME_OK : store_no(s, &e);
+}
+
+enum outcome cmd_search(struct session *s, struct parse *p)
+{
+    return run_search(s, p, false);
+}

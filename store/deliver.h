@@ -1,0 +1,29 @@
+#ifndef STORE_DELIVER_H
+#define STORE_DELIVER_H
+#include "store/mailbox_private.h"
+#include "store/spool.h"
+
+/* Messages on their way into a mailbox: from a client (as sent) or from another mailbox (as stored). */
+struct parcel {
+    bool stored;                     /* as in an mbox: From_ line, header with other bookkeeping, body */
+    uint64_t from, size;             /* place in the spool */
+    unsigned flags;
+    struct buf keywords;             /* names, NUL-terminated one after another */
+    int64_t date, save_date;
+    int zone;
+    uint32_t from_size, header_size; /* stored: of the From_ line and the header */
+    bool verbatim, noeol;
+};
+struct delivery {
+    struct store *store;
+    struct mailbox_name name;
+    struct spool spool;
+    struct parcel *parcels;
+    size_t n, capacity;
+};
+void delivery_init(struct delivery *d, struct store *s, const struct mailbox_name *name);
+void delivery_free(struct delivery *d);
+struct parcel *delivery_add(struct delivery *d);
+/* Writes all parcels to the mailbox, durably, all or none. *uids: array of d->n, the caller's. */
+int delivery_commit(struct delivery *d, uint32_t *uidvalidity, uint32_t **uids, struct store_error *e);
+#endif

@@ -1,0 +1,23 @@
+#ifndef STORE_INDEX_PRIVATE_H
+#define STORE_INDEX_PRIVATE_H
+#include "store/index.h"
+
+/* What index.c and index_chunk.c share. */
+enum { INDEX_VERSION = 1 };
+enum table { TABLE_NAMES, TABLE_BOX, TABLE_KEYWORDS, TABLE_CHUNKS, TABLE_CHUNK, TABLE_CACHE, TABLE_EXPUNGED, TABLE_COUNT };
+struct index {
+    MDB_env *env;
+    MDB_dbi tables[TABLE_COUNT], main;
+    MDB_txn *idle;          /* a reading transaction that was reset, kept for the next */
+    int memory;             /* memfd, or -1 */
+    struct chunk_info *chunks_copy;         /* LMDB aligns small values to 2 octets only: copies of those */
+    struct message_record *chunk_copy;
+};
+int index_fail(struct store_error *e, int rc, const char *what);
+/* key: box id and a 32-bit number, big-endian so that LMDB keeps them in order; 8 octets of it are the box id alone. */
+void index_key(unsigned char key[12], uint64_t id, uint32_t low);
+int index_get(struct index_txn *t, enum table table, const void *key, size_t n, MDB_val *out);   /* LMDB's code */
+int index_put(struct index_txn *t, enum table table, const void *key, size_t n, const void *value, size_t size,
+              struct store_error *e);
+int index_del(struct index_txn *t, enum table table, const void *key, size_t n, struct store_error *e);
+#endif

@@ -1,0 +1,649 @@
+/*
+ * The view that a session has of a mailbox: sequence numbers, what it has been told, and reading through it.
+ *
+ * The view holds the UIDs alone; all else is looked up in a snapshot of the index that is kept for one step of work and
+ * dropped before the session waits. What changed since the view was last told is found by MODSEQ: chunks whose newest
+ * MODSEQ is not above the view's are passed over.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/xmalloc.h"
+#include "store/mailbox_private.h"
+
+/* ---- snapshot ----------------------------------------------------------------------------------------------------- */
+
+int mailbox_snapshot(struct mailbox *m, struct store_error *e)
+{
+    if (m->snapshot)
+        return 0;
+    if (index_begin(m->box.store->index, false, &m->txn, e) != 0)
+        return -1;
+    const int rc = index_get_box(&m->txn, m->box.id, &m->rec, e);
+    if (rc <= 0) {
+        index_abort(&m->txn);
+        return rc < 0 ? -1 : store_fail(e, STORE_NONEXISTENT, 0, "%s is not in the index any more", m->box.name.text);
+    }
+    const struct chunk_info *infos = index_chunks(&m->txn, &m->rec);
+    if (infos == NULL && m->rec.chunk_count > 0) {
+        index_abort(&m->txn);
+        return store_fail(e, STORE_CORRUPTION, 0, "%s: index: chunk directory is damaged", m->box.name.text);
+    }
+    free(m->infos);
+    m->infos = NULL;
+    if (infos != NULL)
+        m->infos = memcpy(xreallocarray(NULL, m->rec.chunk_count, sizeof *infos), infos, m->rec.chunk_count * sizeof *infos);
+    m->info_at = UINT32_MAX;
+    m->snapshot = true;
+    return 0;
+}
+
+void mailbox_snapshot_end(struct mailbox *m)
+{
+    if (m->snapshot)
+        index_abort(&m->txn);
+    m->snapshot = false;
+    m->info_at = UINT32_MAX;
+}
+
+/* Brings the chunk that may hold uid into m->chunk. 1 there, 0 no such chunk, -1. */
+static int load_chunk(struct mailbox *m, uint32_t uid, struct store_error *e)
+{
+    if (m->info_at < m->rec.chunk_count && m->infos[m->info_at].first_uid <= uid && uid <= m->infos[m->info_at].last_uid)
+        return 1;
+    uint32_t low = 0, high = m->rec.chunk_count;
+    while (low < high) {
+        const uint32_t mid = low + (high - low) / 2;
+        if (m->infos[mid].last_uid < uid)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    if (low == m->rec.chunk_count || m->infos[low].first_uid > uid)
+        return 0;
+    const struct message_record *r = index_chunk(&m->txn, m->box.id, &m->infos[low]);
+    if (r == NULL)
+        return store_fail(e, STORE_CORRUPTION, 0, "%s: index: message records are damaged", m->box.name.text);
+    memcpy(m->chunk, r, m->infos[low].count * sizeof *r);
+    m->info_at = low;
+    m->record_at = 0;
+    return 1;
+}
+
+const struct message_record *mailbox_record(struct mailbox *m, uint32_t uid, uint64_t *start, struct store_error *e)
+{
+    if (mailbox_snapshot(m, e) != 0 || load_chunk(m, uid, e) <= 0)
+        return NULL;
+    const struct chunk_info *info = &m->infos[m->info_at];
+    if (m->record_at + 1 < info->count && m->chunk[m->record_at + 1].uid == uid) {
+        m->record_at++;                       /* the next one: the usual case */
+    } else if (m->chunk[m->record_at].uid != uid) {
+        uint32_t low = 0, high = info->count;
+        while (low < high) {
+            const uint32_t mid = low + (high - low) / 2;
+            if (m->chunk[mid].uid < uid)
+                low = mid + 1;
+            else
+                high = mid;
+        }
+        if (low == info->count || m->chunk[low].uid != uid)
+            return NULL;
+        m->record_at = low;
+    }
+    *start = info->base + m->chunk[m->record_at].offset;
+    return &m->chunk[m->record_at];
+}
+
+/* ---- the view ----------------------------------------------------------------------------------------------------- */
+
+uint32_t mailbox_exists(const struct mailbox *m)
+{
+    return m->exists;
+}
+
+uint32_t mailbox_uid(const struct mailbox *m, uint32_t seq)
+{
+    return seq >= 1 && seq <= m->exists ? m->uids[seq - 1] : 0;
+}
+
+uint32_t mailbox_seq_from(const struct mailbox *m, uint32_t uid)
+{
+    uint32_t low = 0, high = m->exists;
+    while (low < high) {
+        const uint32_t mid = low + (high - low) / 2;
+        if (m->uids[mid] < uid)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low + 1;
+}
+
+uint32_t mailbox_seq(const struct mailbox *m, uint32_t uid)
+{
+    const uint32_t seq = mailbox_seq_from(m, uid);
+    return seq <= m->exists && m->uids[seq - 1] == uid ? seq : 0;
+}
+
+bool mailbox_readonly(const struct mailbox *m)
+{
+    return m->readonly;
+}
+
+const char *mailbox_name_of(const struct mailbox *m)
+{
+    return m->box.name.text;
+}
+
+bool mailbox_is_recent(const struct mailbox *m, uint32_t uid)
+{
+    const struct uid_range *r = (const struct uid_range *)(const void *)m->recent.data;
+    for (size_t i = 0; i < m->recent.len / sizeof *r; i++)
+        if (uid >= r[i].first && uid <= r[i].last)
+            return true;
+    return false;
+}
+
+static uint32_t count_recent(const struct mailbox *m)
+{
+    const struct uid_range *r = (const struct uid_range *)(const void *)m->recent.data;
+    uint32_t n = 0;
+    for (size_t i = 0; i < m->recent.len / sizeof *r; i++)
+        n += mailbox_seq_from(m, r[i].last + 1) - mailbox_seq_from(m, r[i].first);
+    return n;
+}
+
+/* Adds the UIDs of the snapshot from `from` on to the view. */
+static int add_uids(struct mailbox *m, uint32_t from, struct store_error *e)
+{
+    if (m->rec.exists > m->capacity - m->exists) {
+        m->capacity = m->exists + m->rec.exists + (m->exists > 0 ? 256 : 0);
+        m->uids = xreallocarray(m->uids, m->capacity, sizeof *m->uids);
+    }
+    for (uint32_t c = 0; c < m->rec.chunk_count; c++) {
+        const struct chunk_info *info = &m->infos[c];
+        if (info->last_uid < from)
+            continue;
+        if (info->last_uid - info->first_uid == info->count - 1 && info->first_uid >= from
+            && info->count <= m->capacity - m->exists) {
+            for (uint32_t i = 0; i < info->count; i++)       /* no gaps: the records need not be read */
+                m->uids[m->exists++] = info->first_uid + i;
+            continue;
+        }
+        const struct message_record *r = index_chunk(&m->txn, m->box.id, info);
+        if (r == NULL)
+            return store_fail(e, STORE_CORRUPTION, 0, "%s: index: message records are damaged", m->box.name.text);
+        for (uint32_t i = 0; i < info->count && m->exists < m->capacity; i++)
+            if (r[i].uid >= from)
+                m->uids[m->exists++] = r[i].uid;
+    }
+    return 0;
+}
+
+/* The user looks at new mail: atime moves past mtime, by a read that counts, so that shells and mail readers stop announcing
+ * it. (utimensat would change ctime, by which the index knows the file.) */
+static void note_read(const struct box *b)
+{
+    char octet;
+    const int flags = fcntl(b->fd, F_GETFL);
+    if (flags < 0 || fcntl(b->fd, F_SETFL, flags & ~O_NOATIME) != 0)
+        return;
+    if (pread(b->fd, &octet, 1, 0) < 0)
+        errno = 0;
+    fcntl(b->fd, F_SETFL, flags);
+}
+
+/* Makes what nobody has claimed yet \Recent for this session: in the index, unless the view is read-only. */
+static int claim_recent(struct mailbox *m, struct store_error *e)
+{
+    struct index_txn t;
+    struct box_record rec;
+    if (m->rec.recent_uid >= m->rec.uidnext)
+        return 0;
+    struct uid_range range = { m->rec.recent_uid > 0 ? m->rec.recent_uid : 1, m->rec.uidnext - 1 };
+    if (!m->readonly) {
+        note_read(&m->box);
+        mailbox_snapshot_end(m);
+        if (index_begin(m->box.store->index, true, &t, e) != 0)
+            return -1;
+        if (index_get_box(&t, m->box.id, &rec, e) <= 0) {
+            index_abort(&t);
+            return -1;
+        }
+        range.first = rec.recent_uid > range.first ? rec.recent_uid : range.first;
+        rec.recent_uid = rec.recent_uid > range.last ? rec.recent_uid : range.last + 1;
+        if (index_put_box(&t, &rec, e) != 0) {
+            index_abort(&t);
+            return -1;
+        }
+        if (index_commit(&t, e) != 0)
+            return -1;
+    }
+    const struct uid_range *have = (const struct uid_range *)(const void *)m->recent.data;
+    const size_t n = m->recent.len / sizeof range;
+    if (n > 0 && range.first <= have[n - 1].last)
+        range.first = have[n - 1].last + 1;
+    if (range.first <= range.last)
+        buf_add(&m->recent, &range, sizeof range);
+    return 0;
+}
+
+int mailbox_load_keywords(struct mailbox *m, struct index_txn *t, struct store_error *e)
+{
+    return index_get_keywords(t, m->box.id, &m->keyword_names, e);
+}
+
+static unsigned count_keywords(const struct mailbox *m)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < m->keyword_names.len; i++)
+        n += m->keyword_names.data[i] == 0;
+    return n;
+}
+
+const char *mailbox_keyword(const struct mailbox *m, unsigned bit)
+{
+    const char *p = m->keyword_names.data;
+    for (; p != NULL && p < m->keyword_names.data + m->keyword_names.len; p += strlen(p) + 1)
+        if (bit-- == 0)
+            return p;
+    return NULL;
+}
+
+bool mailbox_keywords_full(const struct mailbox *m)
+{
+    return count_keywords(m) >= STORE_KEYWORDS;
+}
+
+int mailbox_open(struct store *s, const struct mailbox_name *name, bool readonly, struct mailbox **out, struct store_error *e)
+{
+    struct mailbox *m = xcalloc(1, sizeof *m);
+    struct box_record rec;
+    m->watch = -1;
+    m->info_at = UINT32_MAX;
+    m->chunk = xmalloc(INDEX_CHUNK * sizeof *m->chunk);
+    m->content = content_new();
+    if (box_open(&m->box, s, name, readonly, e) != 0) {
+        m->box.fd = m->box.dirfd = -1;
+        mailbox_close(m);
+        return -1;
+    }
+    m->readonly = readonly || m->box.readonly;
+    if (box_refresh(&m->box, &rec, e) != 0 || mailbox_snapshot(m, e) != 0 || mailbox_load_keywords(m, &m->txn, e) != 0
+        || add_uids(m, 1, e) != 0) {
+        mailbox_close(m);
+        return -1;
+    }
+    m->uidvalidity = m->rec.uidvalidity;
+    m->uidnext = m->rec.uidnext;
+    m->modseq = m->rec.highestmodseq;
+    m->expunge_modseq = m->rec.expunge_modseq;
+    m->keywords_known = count_keywords(m);
+    if (claim_recent(m, e) != 0) {
+        mailbox_close(m);
+        return -1;
+    }
+    *out = m;
+    return 0;
+}
+
+void mailbox_close(struct mailbox *m)
+{
+    if (m == NULL)
+        return;
+    mailbox_snapshot_end(m);
+    box_close(&m->box);
+    if (m->watch >= 0)
+        close(m->watch);
+    content_free(m->content);
+    buf_free(&m->recent);
+    buf_free(&m->own);
+    buf_free(&m->keyword_names);
+    buf_free(&m->cache_pending);
+    free(m->uids);
+    free(m->infos);
+    free(m->chunk);
+    free(m);
+}
+
+static void fill_status(struct mailbox_status *out, const struct box_record *rec)
+{
+    *out = (struct mailbox_status){
+        .exists = rec->exists, .unseen = rec->unseen, .deleted = rec->deleted, .uidvalidity = rec->uidvalidity,
+        .uidnext = rec->uidnext, .highestmodseq = rec->highestmodseq, .size = rec->size_sum, .mailbox_id = rec->id };
+}
+
+/* First message of the view that has not been seen. */
+static uint32_t first_unseen(struct mailbox *m)
+{
+    for (uint32_t c = 0; c < m->rec.chunk_count; c++) {
+        if (m->infos[c].unseen == 0)
+            continue;
+        const struct message_record *r = index_chunk(&m->txn, m->box.id, &m->infos[c]);
+        for (uint32_t i = 0; r != NULL && i < m->infos[c].count; i++)
+            if (!(r[i].flags & FLAG_SEEN))
+                return mailbox_seq(m, r[i].uid);
+    }
+    return 0;
+}
+
+void mailbox_info(struct mailbox *m, struct mailbox_status *out)
+{
+    if (mailbox_snapshot(m, NULL) != 0) {
+        *out = (struct mailbox_status){ .exists = m->exists, .uidvalidity = m->uidvalidity, .uidnext = m->uidnext };
+        return;
+    }
+    fill_status(out, &m->rec);
+    out->exists = m->exists;
+    out->uidnext = m->uidnext;
+    out->recent = count_recent(m);
+    out->first_unseen = first_unseen(m);
+}
+
+int mailbox_status(struct store *s, const struct mailbox_name *name, struct mailbox_status *out, struct store_error *e)
+{
+    struct box b;
+    struct box_record rec;
+    struct index_txn t;
+    if (box_open(&b, s, name, false, e) != 0)
+        return -1;
+    int rc = box_refresh(&b, &rec, e);
+    if (rc == 0) {
+        fill_status(out, &rec);
+        rc = index_begin(s->index, false, &t, e);
+    }
+    if (rc == 0) {
+        const struct chunk_info *infos = rec.recent_uid < rec.uidnext ? index_chunks(&t, &rec) : NULL;
+        struct chunk_info *copy = NULL;
+        if (infos != NULL)
+            copy = memcpy(xreallocarray(NULL, rec.chunk_count, sizeof *copy), infos, rec.chunk_count * sizeof *copy);
+        for (uint32_t c = rec.chunk_count; copy != NULL && c-- > 0 && copy[c].last_uid >= rec.recent_uid;) {
+            const struct message_record *r = index_chunk(&t, rec.id, &copy[c]);
+            for (uint32_t i = 0; r != NULL && i < copy[c].count; i++)
+                out->recent += r[i].uid >= rec.recent_uid;
+        }
+        free(copy);
+        index_abort(&t);
+    }
+    box_close(&b);
+    return rc;
+}
+
+/* ---- sync --------------------------------------------------------------------------------------------------------- */
+
+void mailbox_own_change(struct mailbox *m, uint64_t modseq)
+{
+    if (m->modseq + 1 == modseq && m->own.len == 0)
+        m->modseq = modseq;
+    else
+        buf_add(&m->own, &modseq, sizeof modseq);
+}
+
+static bool is_own(const struct mailbox *m, uint64_t modseq)
+{
+    for (size_t i = 0; i + sizeof modseq <= m->own.len; i += sizeof modseq)
+        if (memcmp(m->own.data + i, &modseq, sizeof modseq) == 0)
+            return true;
+    return false;
+}
+
+/* Takes out of the view what the index has no more, telling from the end so that numbers stay simple. */
+static int tell_expunged(struct mailbox *m, const struct mailbox_listener *l, struct store_error *e)
+{
+    struct mailbox now = { .box = m->box, .rec = m->rec, .infos = m->infos, .txn = m->txn };
+    if (add_uids(&now, 1, e) != 0) {
+        free(now.uids);
+        return -1;
+    }
+    uint32_t j = now.exists, seq = m->exists;
+    uint32_t *gone = xreallocarray(NULL, (size_t)m->exists + 1, sizeof *gone), gone_n = 0;
+    for (; seq > 0; seq--) {
+        while (j > 0 && now.uids[j - 1] > m->uids[seq - 1])
+            j--;
+        if (j == 0 || now.uids[j - 1] != m->uids[seq - 1])
+            gone[gone_n++] = seq;
+    }
+    uint32_t told = 0, to = 0;
+    for (uint32_t i = gone_n; i > 0; i--, told++)        /* ascending, each numbered as it is then: as Dovecot and UW do */
+        if (l != NULL && l->expunged != NULL)
+            l->expunged(l->ctx, gone[i - 1] - told, m->uids[gone[i - 1] - 1]);
+    uint32_t next = gone_n;
+    for (uint32_t from = 0; from < m->exists; from++) {
+        if (next > 0 && gone[next - 1] == from + 1)
+            next--;
+        else
+            m->uids[to++] = m->uids[from];
+    }
+    m->exists = to;
+    free(gone);
+    free(now.uids);
+    return 0;
+}
+
+/* The changed messages are collected first: telling may end the snapshot. */
+static int tell_flags(struct mailbox *m, uint32_t below_uid, const struct mailbox_listener *l, struct store_error *e)
+{
+    struct buf found = { 0 };
+    for (uint32_t c = 0; c < m->rec.chunk_count; c++) {
+        if (m->infos[c].max_modseq <= m->modseq || m->infos[c].first_uid >= below_uid)
+            continue;
+        const struct message_record *r = index_chunk(&m->txn, m->box.id, &m->infos[c]);
+        if (r == NULL) {
+            buf_free(&found);
+            return store_fail(e, STORE_CORRUPTION, 0, "%s: index: message records are damaged", m->box.name.text);
+        }
+        for (uint32_t i = 0; i < m->infos[c].count; i++) {
+            const uint32_t seq = r[i].modseq > m->modseq && r[i].uid < below_uid && !is_own(m, r[i].modseq)
+                ? mailbox_seq(m, r[i].uid) : 0;
+            if (seq != 0)
+                buf_add(&found, &seq, sizeof seq);
+        }
+    }
+    for (size_t at = 0; at < found.len; at += sizeof(uint32_t)) {
+        uint32_t seq;
+        memcpy(&seq, found.data + at, sizeof seq);
+        if (l != NULL && l->flags != NULL)
+            l->flags(l->ctx, seq);
+    }
+    buf_free(&found);
+    return 0;
+}
+
+static int tell(struct mailbox *m, bool expunges, const struct mailbox_listener *l, struct store_error *e)
+{
+    const uint32_t old_uidnext = m->uidnext;
+    const uint64_t highest = m->rec.highestmodseq;
+    bool changed = false;
+    if (m->rec.expunge_modseq > m->expunge_modseq)
+        m->pending_expunges = true;
+    m->expunge_modseq = m->rec.expunge_modseq;
+    if (m->pending_expunges && expunges) {
+        if (tell_expunged(m, l, e) != 0)
+            return -1;
+        m->pending_expunges = false;
+    }
+    const uint32_t after = m->exists;
+    if (m->rec.uidnext > m->uidnext) {
+        if (add_uids(m, m->uidnext, e) != 0)
+            return -1;
+        m->uidnext = m->rec.uidnext;
+        changed = m->exists != after;
+    }
+    if (m->rec.keyword_count > m->keywords_known) {
+        if (mailbox_load_keywords(m, &m->txn, e) != 0)
+            return -1;
+        m->keywords_known = count_keywords(m);
+        if (l != NULL && l->keywords != NULL)
+            l->keywords(l->ctx);
+    }
+    if (changed) {
+        if (claim_recent(m, e) != 0 || mailbox_snapshot(m, e) != 0)
+            return -1;
+        if (l != NULL && l->exists != NULL)
+            l->exists(l->ctx, m->exists, count_recent(m));
+    }
+    if (tell_flags(m, old_uidnext, l, e) != 0)
+        return -1;
+    m->modseq = highest;
+    buf_clear(&m->own);
+    return 0;
+}
+
+int mailbox_sync(struct mailbox *m, bool expunges, const struct mailbox_listener *l, struct store_error *e)
+{
+    struct box_record rec;
+    mailbox_snapshot_end(m);
+    box_unlock(&m->box);
+    if (box_refresh(&m->box, &rec, e) != 0)
+        return -1;
+    if (rec.id != m->box.id || rec.uidvalidity != m->uidvalidity)
+        return store_fail(e, STORE_NONEXISTENT, 0, "%s is another mailbox now", m->box.name.text);
+    if (rec.highestmodseq == m->modseq && rec.uidnext == m->uidnext && rec.keyword_count == m->keywords_known
+        && !(m->pending_expunges && expunges) && m->own.len == 0)
+        return 0;
+    if (mailbox_snapshot(m, e) != 0)
+        return -1;
+    const int rc = tell(m, expunges, l, e);
+    mailbox_snapshot_end(m);
+    return rc;
+}
+
+/* ---- watching ----------------------------------------------------------------------------------------------------- */
+
+int mailbox_watch(struct mailbox *m)
+{
+    char path[64], file[96];
+    const uint32_t events = IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVE_SELF | IN_DELETE_SELF;
+    struct stat st;
+    if (fstat(m->box.fd, &st) != 0)
+        return -1;
+    if (m->watch >= 0 && m->watch_inode == st.st_ino)
+        return m->watch;
+    if (m->watch >= 0)                         /* another file is in its place */
+        close(m->watch);
+    m->watch_inode = st.st_ino;
+    m->watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (m->watch < 0)
+        return -1;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", m->box.fd);
+    if (inotify_add_watch(m->watch, path, events) < 0) {
+        close(m->watch);
+        m->watch = -1;
+        return -1;
+    }
+    if (m->box.store->index_dirfd >= 0) {
+        snprintf(file, sizeof file, "/proc/self/fd/%d/data.mdb", m->box.store->index_dirfd);
+        inotify_add_watch(m->watch, file, IN_MODIFY);      /* other sessions' flags */
+    }
+    return m->watch;
+}
+
+void mailbox_watch_clear(struct mailbox *m)
+{
+    char events[4096];
+    while (m->watch >= 0 && read(m->watch, events, sizeof events) > 0)
+        continue;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------ */
+
+int mailbox_message(struct mailbox *m, uint32_t seq, struct message *out, struct store_error *e)
+{
+    uint64_t start;
+    const uint32_t uid = mailbox_uid(m, seq);
+    struct store_error own = { .code = STORE_OK };
+    const struct message_record *r = mailbox_record(m, uid, &start, &own);
+    if (r == NULL) {
+        if (own.code == STORE_OK)
+            return store_fail(e, STORE_EXPUNGED, 0, "message %u is gone", seq);
+        if (e != NULL)
+            *e = own;
+        return -1;
+    }
+    *out = (struct message){ .uid = uid, .seq = seq, .flags = r->flags, .recent = mailbox_is_recent(m, uid),
+        .keywords = r->keywords, .modseq = r->modseq, .size = r->size, .header_size = r->header_size, .date = r->date,
+        .save_date = r->save_date, .zone = r->zone, .fingerprint = r->fingerprint };
+    return 0;
+}
+
+int mailbox_read_begin(struct mailbox *m, struct store_error *e)
+{
+    struct box_record rec;
+    if (mbox_lock_held(m->box.lock) != MBOX_LOCK_NONE)
+        return 0;
+    mailbox_snapshot_end(m);
+    return box_lock(&m->box, MBOX_LOCK_SHARED, &rec, e);
+}
+
+void mailbox_read_end(struct mailbox *m)
+{
+    mailbox_snapshot_end(m);
+    box_unlock(&m->box);
+}
+
+int mailbox_read(struct mailbox *m, const struct message *msg, uint64_t offset, char *to, size_t n, size_t *got,
+                 struct store_error *e)
+{
+    uint64_t start;
+    struct store_error own = { .code = STORE_OK };
+    if (mailbox_read_begin(m, e) != 0)
+        return -1;
+    const struct message_record *r = mailbox_record(m, msg->uid, &start, &own);
+    if (r == NULL || r->fingerprint != msg->fingerprint || r->size != msg->size) {
+        if (r == NULL && own.code != STORE_OK) {
+            if (e != NULL)
+                *e = own;
+            return -1;
+        }
+        return store_fail(e, STORE_EXPUNGED, 0, "the message is gone");
+    }
+    return content_read(m->content, m->box.fd, r, start, (m->rec.bits & BOX_MBOXO) != 0, offset, to, n, got, e);
+}
+
+void mailbox_cache_get(struct mailbox *m, const struct message *msg, struct str *out)
+{
+    *out = (struct str){ NULL, 0 };
+    if (mailbox_snapshot(m, NULL) == 0)
+        index_get_cache(&m->txn, m->box.id, msg->uid, out);
+}
+
+void mailbox_cache_put(struct mailbox *m, const struct message *msg, struct str blob)
+{
+    const uint32_t head[2] = { msg->uid, (uint32_t)blob.n };
+    if (blob.n > 1 << 20)
+        return;
+    buf_add(&m->cache_pending, head, sizeof head);
+    buf_add(&m->cache_pending, blob.p, blob.n);
+    if (m->cache_pending.len > 4 << 20)
+        mailbox_cache_flush(m);
+}
+
+void mailbox_cache_flush(struct mailbox *m)
+{
+    struct index_txn t;
+    struct box_record rec;
+    if (m->cache_pending.len == 0)
+        return;
+    mailbox_snapshot_end(m);
+    if (index_begin(m->box.store->index, true, &t, NULL) == 0) {
+        int rc = index_get_box(&t, m->box.id, &rec, NULL) == 1 ? 0 : -1;
+        for (size_t at = 0; rc == 0 && at < m->cache_pending.len;) {
+            uint32_t head[2];
+            memcpy(head, m->cache_pending.data + at, sizeof head);
+            at += sizeof head;
+            rc = index_put_cache(&t, m->box.id, head[0], (struct str){ m->cache_pending.data + at, head[1] }, NULL);
+            at += head[1];
+        }
+        if (rc == 0)
+            index_commit(&t, NULL);
+        else
+            index_abort(&t);
+    }
+    buf_clear(&m->cache_pending);
+}

@@ -1,0 +1,132 @@
+#ifndef STORE_MAILBOX_PRIVATE_H
+#define STORE_MAILBOX_PRIVATE_H
+#include "store/content.h"
+#include "store/index.h"
+#include "store/mailbox.h"
+#include "store/mbox_lock.h"
+#include "store/mbox_rewrite.h"
+#include "store/mbox_scan.h"
+
+/* What the files of the mailbox store share. */
+struct store {
+    const struct store_settings *settings;
+    struct names *names;
+    struct index *index;
+    struct mbox_journal *journal;
+    int index_dirfd;                 /* -1: index in memory */
+};
+
+/* One mbox file and its place in the index, without a view. */
+struct box {
+    struct store *store;
+    struct mailbox_name name;
+    int fd, dirfd;
+    const char *leaf;
+    struct mbox_lock *lock;
+    uint64_t id;                     /* 0 until the index knows it */
+    bool readonly;                   /* the file cannot be written */
+};
+/* Opens the file (read-write if permitted and wanted). 0 or -1. */
+int box_open(struct box *b, struct store *s, const struct mailbox_name *name, bool readonly, struct store_error *e);
+void box_close(struct box *b);
+/* Brings the index up to date with the file; *rec is what the index then says. Takes a lock only when something changed,
+ * and leaves the lock as it was. */
+int box_refresh(struct box *b, struct box_record *rec, struct store_error *e);
+/* Takes the lock, finishes an unfinished rewrite, refreshes. box_unlock gives it back. */
+int box_lock(struct box *b, enum mbox_lock_kind kind, struct box_record *rec, struct store_error *e);
+void box_unlock(struct box *b);
+/* The file's identity as it is now, for the index, after we changed it. */
+int box_identity(const struct box *b, struct file_identity *out, struct store_error *e);
+bool box_same_file(const struct file_identity *a, const struct file_identity *b);
+/* The names of the keywords in bits, separated by spaces, appended to out. */
+void keywords_text(struct buf *out, const struct buf *names, uint64_t bits);
+/* Bit of a name in NUL-separated names; with create it is added. -1 if there is none or no room. */
+int keyword_bit(struct buf *names, struct str name, bool create);
+/* All names separated by spaces (for X-IMAPbase). */
+void keywords_all(struct buf *out, const struct buf *names);
+/* Sets the file's times after our own change, such that shells and mail readers see new mail rightly: new_mail says that a
+ * message came that nobody has seen. */
+void box_touch(const struct box *b, bool new_mail);
+/* The last thing of each change of ours: identity into *rec and all into the index. */
+int box_finish(struct box *b, struct index_txn *t, struct box_record *rec, struct store_error *e);
+
+/* Ranges [first, last] of UIDs, ascending. */
+struct uid_range { uint32_t first, last; };
+
+struct mailbox {
+    struct box box;
+    bool readonly, pending_expunges;
+    uint32_t uidvalidity, uidnext;           /* uidnext: of the view */
+    uint64_t modseq, expunge_modseq;         /* up to which the view has been told */
+    uint32_t *uids;
+    uint32_t exists, capacity;
+    struct buf recent;                       /* struct uid_range: what this session saw first */
+    struct buf own;                          /* uint64_t: modseqs of own changes after modseq, not told again */
+    struct buf keyword_names;
+    unsigned keywords_known;
+    /* a reading snapshot of the index, kept between calls of one step of work */
+    bool snapshot;
+    struct index_txn txn;
+    struct box_record rec;
+    struct chunk_info *infos;
+    uint32_t info_at;                        /* which chunk is in `chunk`, UINT32_MAX: none */
+    struct message_record *chunk;            /* INDEX_CHUNK */
+    uint32_t record_at;
+    struct content *content;
+    struct buf cache_pending;                /* { uint32_t uid, size; octets } ... */
+    int watch;                               /* inotify, or -1 */
+    uint64_t watch_inode;                    /* of the file it watches */
+};
+/* Begins (or keeps) the snapshot; ends it. */
+int mailbox_snapshot(struct mailbox *m, struct store_error *e);
+void mailbox_snapshot_end(struct mailbox *m);
+/* The record of a UID in the snapshot, NULL if it is gone; *start is its file offset. Valid until the next call. */
+const struct message_record *mailbox_record(struct mailbox *m, uint32_t uid, uint64_t *start, struct store_error *e);
+/* Keyword names anew from the index. */
+int mailbox_load_keywords(struct mailbox *m, struct index_txn *t, struct store_error *e);
+bool mailbox_is_recent(const struct mailbox *m, uint32_t uid);
+/* Remembers that modseq is a change of our own, and raises the view if nothing of others lies between. */
+void mailbox_own_change(struct mailbox *m, uint64_t modseq);
+
+/* Goes through all records of a box in a transaction, in chunks, for changing: `change` returns true if it changed a record
+ * (which gets modseq if with_modseq). Writes the changed chunks, the directory and *rec's counts (not *rec itself). */
+struct chunk_edit {
+    bool (*want)(void *ctx, const struct chunk_info *info);           /* NULL: all */
+    bool (*change)(void *ctx, struct message_record *r, uint64_t start);
+    void *ctx;
+};
+int box_edit_records(struct index_txn *t, struct box_record *rec, const struct chunk_edit *edit, struct store_error *e);
+
+/* A change of the file and what it means for the index: edits for mbox_rewrite, and for each message touched an entry. */
+struct plan_entry {
+    bool removed;
+    int64_t growth;                          /* octets that raw_size grows by */
+    struct message_record record;            /* the new one, but for its offset; of a removed one, the old */
+};
+struct plan {
+    struct mbox_edit *edits;
+    size_t edit_n, edit_cap;
+    struct plan_entry *entries;              /* ascending UIDs */
+    size_t entry_n, entry_cap;
+    struct buf text;                         /* what edits insert: ins is an offset until plan_run */
+    struct buf keyword_names;
+    bool moves;                              /* octets move: growth or removal */
+};
+void plan_free(struct plan *p);
+/* The block that message r should have, in p's text; see writeback.c. base: with X-IMAPbase. The strings of b live in own. */
+void plan_block(const struct plan *p, const struct box_record *rec, const struct message_record *r, bool base,
+                struct meta_block *b, struct buf own[2]);
+void plan_edit(struct plan *p, uint64_t offset, uint64_t del, const char *ins, size_t n);
+struct plan_entry *plan_entry(struct plan *p, const struct message_record *r);
+/* Gives message r (absolute offset) a block of ours: reads its header, adds edit and entry. */
+int plan_header(struct plan *p, struct box *b, struct box_record *rec, const struct message_record *r, bool base, struct store_error *e);
+/* Applies the plan to the file (durably) and to the index; the exclusive lock is held, rec is what box_lock gave. */
+int plan_run(struct plan *p, struct box *b, struct box_record *rec, struct store_error *e);
+/* Index side of plan_run: entries applied, chunks moved. */
+int box_apply(struct index_txn *t, struct box_record *rec, const struct plan_entry *entries, size_t n, struct store_error *e);
+/* All records of the chunks that want says yes to, absolute offsets; malloc'ed. */
+int box_collect(struct box *b, const struct box_record *rec, bool (*want)(const struct chunk_info *info),
+                struct message_record **out, size_t *n, struct store_error *e);
+/* mailbox_checkpoint for a box without a view. */
+int box_checkpoint(struct box *b, bool seal, struct store_error *e);
+#endif

@@ -1,0 +1,370 @@
+/*
+ * SEARCH over a view. Every message goes through the program, and each key is asked only for what the keys before it left
+ * open: sets know their answer from the number alone, flags and dates want the index record, header keys the header octets,
+ * BODY and TEXT the content. So keys are ordered by that cost first, and what one key has read of a message serves the
+ * next. Matches are told in batches, while the mailbox is not locked.
+ */
+#include "store/search.h"
+#include <stdlib.h>
+#include <string.h>
+#include "base/arena.h"
+#include "base/xmalloc.h"
+#include "store/date.h"
+#include "store/mime_lex.h"
+
+enum { BATCH = 256, SMALL = 1 << 20 };      /* messages between two looks up; octets of a message that is read whole */
+enum cost { COST_SET, COST_RECORD, COST_HEADER, COST_CONTENT, COSTS };
+
+struct search {
+    struct mailbox *mailbox;
+    struct store_error *error;
+    bool failed;                      /* error is set */
+    uint32_t seq;                     /* the message in hand, and what is known of it */
+    bool has_record, has_header, has_body, has_root, gone;
+    struct message message;
+    struct buf header, body;
+    struct mime_part *root;
+    struct arena *arena;
+};
+
+/* ---- the message in hand ------------------------------------------------------------------------------------------------ */
+
+static void take(struct search *s, uint32_t seq)
+{
+    s->seq = seq;
+    s->has_record = s->has_header = s->has_body = s->gone = false;
+    if (s->has_root) arena_reset(s->arena);
+    s->has_root = false;
+}
+
+/* Something could not be had. A message that is gone is no failure, it just does not match. */
+static bool give_up(struct search *s)
+{
+    if (s->error->code == STORE_EXPUNGED) s->gone = true;
+    else s->failed = true;
+    return false;
+}
+
+static bool need_record(struct search *s)
+{
+    if (s->gone || s->failed) return false;
+    if (s->has_record) return true;
+    if (mailbox_message(s->mailbox, s->seq, &s->message, s->error) != 0) return give_up(s);
+    return s->has_record = true;
+}
+
+/* Octets [0, n) of the message. */
+static bool read_into(struct search *s, struct buf *to, uint64_t n)
+{
+    size_t got = 0;
+
+    buf_clear(to);
+    if (mailbox_read(s->mailbox, &s->message, 0, buf_room(to, (size_t)n), (size_t)n, &got, s->error) != 0) return give_up(s);
+    to->len = got;
+    to->data[got] = '\0';
+    return true;
+}
+
+static bool need_body(struct search *s)
+{
+    if (s->has_body) return true;
+    return s->has_body = read_into(s, &s->body, s->message.size);
+}
+
+static bool need_header(struct search *s, struct str *out)
+{
+    if (!need_record(s)) return false;
+    const uint64_t n = s->message.header_size < MIME_HEADER ? s->message.header_size : MIME_HEADER;
+    if (!s->has_body && !s->has_header && !(s->has_header = read_into(s, &s->header, n))) return false;
+    *out = buf_str(s->has_body ? &s->body : &s->header);
+    if (out->n > n) out->n = (size_t)n;
+    return true;
+}
+
+static long read_message(void *ctx, uint64_t offset, char *to, size_t n)
+{
+    struct search *s = ctx;
+    size_t got;
+
+    if (s->has_body) {
+        if (offset >= s->body.len) return 0;
+        if (n > s->body.len - offset) n = (size_t)(s->body.len - offset);
+        memcpy(to, s->body.data + offset, n);
+        return (long)n;
+    }
+    if (mailbox_read(s->mailbox, &s->message, offset, to, n, &got, s->error) != 0) return -1;
+    return (long)got;
+}
+
+static bool parse_large(struct search *s, struct mime_parser *p)
+{
+    enum { WINDOW = 65536 };
+    char *window = xmalloc(WINDOW);
+    long got = 0;
+
+    for (uint64_t at = 0; at < s->message.size; at += (uint64_t)got) {
+        got = read_message(s, at, window, WINDOW);
+        if (got <= 0) break;
+        mime_parser_feed(p, window, (size_t)got);
+    }
+    free(window);
+    return got >= 0 ? true : give_up(s);
+}
+
+/* The structure, for keys that look into content. Small messages are read whole: parsing costs less than a look-up then. */
+static bool need_root(struct search *s)
+{
+    struct str blob = { NULL, 0 };
+    bool ok = true;
+
+    if (!need_record(s)) return false;
+    if (s->has_root) return true;
+    const bool small = s->message.size <= SMALL;
+    if (small && !need_body(s)) return false;
+    if (!small) mailbox_cache_get(s->mailbox, &s->message, &blob);
+    if (blob.n) {
+        blob = arena_str(s->arena, blob);              /* reading may move what it points to */
+        s->root = mime_unpack(blob, s->arena);
+        if (s->root) return s->has_root = true;
+    }
+    struct mime_parser *p = mime_parser_new(s->arena);
+    mime_parser_no_envelopes(p);
+    if (small) mime_parser_feed(p, s->body.data, s->body.len);
+    else ok = parse_large(s, p);
+    s->root = mime_parser_finish(p);
+    s->has_root = true;
+    return ok;
+}
+
+/* ---- keys ------------------------------------------------------------------------------------------------------------------ */
+
+static bool in_ranges(const struct search_key *k, uint32_t v)
+{
+    size_t low = 0, high = k->range_count;
+
+    while (low < high) {
+        const size_t mid = low + (high - low) / 2;
+        if (k->ranges[mid].last < v) low = mid + 1;
+        else high = mid;
+    }
+    return low < k->range_count && k->ranges[low].first <= v;
+}
+
+static bool has_keyword(struct search *s, const struct search_key *k)
+{
+    const int bit = mailbox_keyword_bit(s->mailbox, k->text, false, NULL);
+    return bit >= 0 && bit < 64 && (s->message.keywords >> bit & 1);
+}
+
+struct field_search {
+    const struct search_key *key;
+    bool found;
+};
+
+static int match_field(void *ctx, struct str name, struct str value, struct str whole)
+{
+    struct field_search *f = ctx;
+    (void)whole;
+    if (name.n != f->key->field.n || !str_ieq(name, f->key->field)) return 0;
+    f->found = text_needle_in_header(f->key->needle, value);
+    return f->found;
+}
+
+static bool match_header(struct search *s, const struct search_key *k)
+{
+    struct field_search f = { k, false };
+    struct str header;
+
+    if (!need_header(s, &header)) return false;
+    mime_header_each(header, match_field, &f);
+    return f.found;
+}
+
+static int first_date(void *ctx, struct str name, struct str value, struct str whole)
+{
+    struct str *date = ctx;
+    (void)whole;
+    if (!str_ieq(name, STR("date"))) return 0;
+    *date = value;
+    return 1;
+}
+
+/* Day of the Date field in its own zone. */
+static bool sent_day(struct search *s, int64_t *day)
+{
+    struct str header, value = { NULL, 0 };
+    int64_t date;
+    int zone;
+
+    if (!need_header(s, &header)) return false;
+    mime_header_each(header, first_date, &value);
+    if (!value.p || mime_date_parse(value, &date, &zone) != 0) return false;
+    *day = date_day_of(date, zone);
+    return true;
+}
+
+static bool match_content(struct search *s, const struct search_key *k)
+{
+    if (!need_root(s)) return false;
+    const int rc = text_search(s->root, k->needle, k->type == SEARCH_TEXT, read_message, s);
+    return rc < 0 ? give_up(s) : rc == 1;
+}
+
+/* A key that is answered by the record. */
+static bool match_record(struct search *s, const struct search_key *k)
+{
+    if (!need_record(s)) return false;
+    const struct message *m = &s->message;
+    switch (k->type) {
+    case SEARCH_FLAG: return (m->flags & k->value) != 0;
+    case SEARCH_KEYWORD: return has_keyword(s, k);
+    case SEARCH_RECENT: return m->recent;
+    case SEARCH_BEFORE: return date_day_of(m->date, m->zone) < k->day;
+    case SEARCH_ON: return date_day_of(m->date, m->zone) == k->day;
+    case SEARCH_SINCE: return date_day_of(m->date, m->zone) >= k->day;
+    case SEARCH_LARGER: return m->size > k->value;
+    case SEARCH_SMALLER: return m->size < k->value;
+    default: return false;
+    }
+}
+
+/* Recursion is bounded by SEARCH_DEPTH, which the session sees to. */
+static bool match(struct search *s, const struct search_key *k)
+{
+    int64_t day;
+
+    if (s->failed || s->gone) return false;
+    switch (k->type) {
+    case SEARCH_ALL: return true;
+    case SEARCH_AND:
+        for (size_t i = 0; i < k->child_count; i++)
+            if (!match(s, &k->children[i])) return false;
+        return true;
+    case SEARCH_OR:
+        for (size_t i = 0; i < k->child_count; i++)
+            if (match(s, &k->children[i])) return true;
+        return false;
+    case SEARCH_NOT: return !match(s, &k->children[0]);
+    case SEARCH_SEQ: return in_ranges(k, s->seq);
+    case SEARCH_UID: return in_ranges(k, mailbox_uid(s->mailbox, s->seq));
+    case SEARCH_SENTBEFORE: return sent_day(s, &day) && day < k->day;
+    case SEARCH_SENTON: return sent_day(s, &day) && day == k->day;
+    case SEARCH_SENTSINCE: return sent_day(s, &day) && day >= k->day;
+    case SEARCH_HEADER: return match_header(s, k);
+    case SEARCH_BODY:
+    case SEARCH_TEXT: return match_content(s, k);
+    default: return match_record(s, k);
+    }
+}
+
+/* ---- preparing ---------------------------------------------------------------------------------------------------------------- */
+
+static enum cost prepare(struct search_key *k);
+
+/* Children in order of cost, else as they were. */
+static enum cost prepare_children(struct search_key *k)
+{
+    enum cost most = COST_SET;
+    struct search_key *sorted = xreallocarray(NULL, k->child_count ? k->child_count : 1, sizeof *sorted);
+    unsigned char *costs = xmalloc(k->child_count);
+    size_t n = 0;
+
+    for (size_t i = 0; i < k->child_count; i++) {
+        const enum cost c = prepare(&k->children[i]);
+        costs[i] = (unsigned char)c;
+        if (c > most) most = c;
+    }
+    for (unsigned c = 0; c < COSTS; c++)
+        for (size_t i = 0; i < k->child_count; i++)
+            if (costs[i] == c) sorted[n++] = k->children[i];
+    if (n) memcpy(k->children, sorted, n * sizeof *sorted);
+    free(sorted);
+    free(costs);
+    return most;
+}
+
+static enum cost prepare(struct search_key *k)
+{
+    switch (k->type) {
+    case SEARCH_ALL:
+    case SEARCH_SEQ:
+    case SEARCH_UID: return COST_SET;
+    case SEARCH_AND:
+    case SEARCH_OR:
+    case SEARCH_NOT: return prepare_children(k);
+    case SEARCH_SENTBEFORE:
+    case SEARCH_SENTON:
+    case SEARCH_SENTSINCE: return COST_HEADER;
+    case SEARCH_HEADER:
+    case SEARCH_BODY:
+    case SEARCH_TEXT:
+        if (!k->needle) k->needle = text_needle_new(k->text);
+        return k->type == SEARCH_HEADER ? COST_HEADER : COST_CONTENT;
+    default: return COST_RECORD;
+    }
+}
+
+static void unprepare(struct search_key *k)
+{
+    for (size_t i = 0; i < k->child_count; i++) unprepare(&k->children[i]);
+    text_needle_free(k->needle);
+    k->needle = NULL;
+}
+
+/* The first and last sequence number that can match, as far as sets that must match say. */
+static void narrow(const struct search *s, const struct search_key *k, uint32_t *first, uint32_t *last)
+{
+    if (k->type == SEARCH_AND)
+        for (size_t i = 0; i < k->child_count; i++) narrow(s, &k->children[i], first, last);
+    if (k->type != SEARCH_SEQ && k->type != SEARCH_UID) return;
+    uint32_t low = *last + 1, high = 0;
+    if (k->range_count) {
+        low = k->ranges[0].first;
+        high = k->ranges[k->range_count - 1].last;
+        if (k->type == SEARCH_UID) {
+            low = mailbox_seq_from(s->mailbox, low);
+            high = high == UINT32_MAX ? mailbox_exists(s->mailbox) : mailbox_seq_from(s->mailbox, high + 1) - 1;
+        }
+    }
+    if (low > *first) *first = low;
+    if (high < *last) *last = high;
+}
+
+/* ---- running -------------------------------------------------------------------------------------------------------------------- */
+
+/* Messages from *seq on, until a batch of matches is full, enough were read, or last is done. */
+static size_t run_batch(struct search *s, const struct search_key *program, uint32_t *seq, uint32_t last, uint32_t *matches)
+{
+    enum { READS = 64 };
+    size_t n = 0;
+
+    for (unsigned reads = 0; *seq <= last && n < BATCH && reads < READS && !s->failed; ++*seq) {
+        take(s, *seq);
+        if (match(s, program) && need_record(s)) matches[n++] = *seq;
+        if (s->has_header || s->has_body || s->has_root) reads++;
+    }
+    mailbox_read_end(s->mailbox);
+    return n;
+}
+
+int search_run(struct mailbox *m, struct search_key *program, int (*found)(void *ctx, uint32_t seq), void *ctx,
+               struct store_error *e)
+{
+    struct store_error own = { .code = STORE_OK };
+    struct search s = { .mailbox = m, .error = e ? e : &own };
+    uint32_t seq = 1, last = mailbox_exists(m), matches[BATCH];
+    bool stopped = false;
+
+    prepare(program);
+    s.arena = arena_new();
+    narrow(&s, program, &seq, &last);
+    while (seq <= last && !stopped && !s.failed) {
+        const size_t n = run_batch(&s, program, &seq, last, matches);
+        for (size_t i = 0; i < n && !stopped && !s.failed; i++) stopped = found(ctx, matches[i]) != 0;
+    }
+    unprepare(program);
+    arena_free(s.arena);
+    buf_free(&s.header);
+    buf_free(&s.body);
+    return s.failed ? -1 : 0;
+}

@@ -1,0 +1,35 @@
+#ifndef STORE_SEARCH_H
+#define STORE_SEARCH_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "store/mailbox.h"
+#include "store/text.h"
+
+/* A search program: a tree of keys, built by the session from RFC 3501 section 6.4.4. All strings are UTF-8. */
+enum search_type {
+    SEARCH_ALL, SEARCH_AND, SEARCH_OR, SEARCH_NOT,
+    SEARCH_SEQ, SEARCH_UID,                     /* ranges */
+    SEARCH_FLAG, SEARCH_KEYWORD, SEARCH_RECENT, /* value: FLAG_ bit; text: keyword name */
+    SEARCH_BEFORE, SEARCH_ON, SEARCH_SINCE,     /* day of INTERNALDATE in its own zone (time and zone disregarded) */
+    SEARCH_SENTBEFORE, SEARCH_SENTON, SEARCH_SENTSINCE,   /* day of the Date field */
+    SEARCH_LARGER, SEARCH_SMALLER,              /* value: octets */
+    SEARCH_HEADER,                              /* field, text: empty text = the field is there */
+    SEARCH_BODY, SEARCH_TEXT
+};
+struct search_range { uint32_t first, last; };  /* ordered; '*' resolved by the session against the view */
+struct search_key {
+    enum search_type type;
+    struct search_key *children; size_t child_count;      /* AND: all of them; OR: 2; NOT: 1 */
+    struct search_range *ranges; size_t range_count;
+    uint64_t value;
+    int32_t day;                                 /* days since 1970-01-01 of the date named */
+    struct str field, text;
+    struct text_needle *needle;                  /* made by search_prepare */
+};
+/* Runs the program over the view: calls found for each matching seq, ascending, between reads of the mailbox; found may
+ * return non-zero to stop. Cheap keys are tried before dear ones. Expunged messages never match. 0 or -1. */
+int search_run(struct mailbox *m, struct search_key *program, int (*found)(void *ctx, uint32_t seq), void *ctx,
+               struct store_error *e);
+enum { SEARCH_DEPTH = 100 };                     /* the session refuses deeper programs */
+#endif

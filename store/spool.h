@@ -1,0 +1,23 @@
+#ifndef STORE_SPOOL_H
+#define STORE_SPOOL_H
+#include <stddef.h>
+#include <stdint.h>
+#include "base/buf.h"
+#include "store/store.h"
+
+/* Octets on their way: in memory while they are few, then in an unlinked temporary file. */
+struct spool {
+    struct buf memory;
+    int fd;                    /* -1 while in memory */
+    int dirfd;                 /* where the file is made, or -1 for /tmp */
+    uint64_t size;
+    char *map;                 /* of the file, while viewed */
+    size_t map_size;
+};
+enum { SPOOL_MEMORY = 4 << 20 };
+void spool_init(struct spool *s, int dirfd);
+void spool_free(struct spool *s);
+int spool_write(struct spool *s, const void *bytes, size_t n, struct store_error *e);
+/* All of it, contiguous; valid until the next write. NULL on failure (an empty spool gives ""). */
+const char *spool_view(struct spool *s, struct store_error *e);
+#endif

@@ -1,0 +1,102 @@
+/*
+ * Opening a user's store: index and journal in the index directory, in memory where that cannot be had.
+ */
+#include "store/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/xmalloc.h"
+#include "store/mailbox_private.h"
+
+#define NFS_MAGIC 0x6969
+
+/* The directory, made if it is not there; refused where LMDB's shared memory would be unsafe. -1 with errno. */
+static int open_index_dir(const char *path)
+{
+    struct statfs fs;
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return -1;
+    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && fstatfs(fd, &fs) == 0 && (unsigned long)fs.f_type == NFS_MAGIC) {
+        close(fd);
+        errno = EREMOTE;
+        return -1;
+    }
+    if (fd >= 0 && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) != 0) {
+        close(fd);
+        errno = EACCES;
+        return -1;
+    }
+    return fd;
+}
+
+static void open_index(struct store *s, struct store_error *e, void (*warning)(const char *text))
+{
+    char text[400];
+    const char *dir = s->settings->index_dir;
+    s->index_dirfd = dir != NULL && *dir != 0 ? open_index_dir(dir) : -1;
+    if (s->index_dirfd < 0 && dir != NULL && *dir != 0)
+        snprintf(text, sizeof text, "index directory %s: %s; index kept in memory", dir, strerror(errno));
+    else
+        text[0] = 0;
+    if (s->index_dirfd >= 0) {
+        if (index_open(&s->index, dir, e) == 0)
+            s->journal = mbox_journal_open(s->index_dirfd, "journal");
+        else
+            snprintf(text, sizeof text, "index directory %s: %s; index kept in memory", dir, e->text);
+    }
+    if (s->index == NULL) {
+        if (s->index_dirfd >= 0)
+            close(s->index_dirfd);
+        s->index_dirfd = -1;
+        index_open(&s->index, NULL, e);
+    }
+    if (s->journal == NULL)
+        s->journal = mbox_journal_memory();
+    if (text[0] != 0 && warning != NULL)
+        warning(text);
+}
+
+int store_open(struct store **out, const struct store_settings *settings, void (*warning)(const char *text), struct store_error *e)
+{
+    struct store_error own;
+    struct store *s = xcalloc(1, sizeof *s);
+    s->settings = settings;
+    s->index_dirfd = -1;
+    open_index(s, e != NULL ? e : &own, warning);
+    if (s->index == NULL || names_open_root(&s->names, settings, e) != 0) {
+        store_close(s);
+        return -1;
+    }
+    *out = s;
+    return 0;
+}
+
+void store_close(struct store *s)
+{
+    if (s == NULL)
+        return;
+    names_close(s->names);
+    mbox_journal_close(s->journal);
+    index_close(s->index);
+    if (s->index_dirfd >= 0)
+        close(s->index_dirfd);
+    free(s);
+}
+
+const struct store_settings *store_settings_of(const struct store *s)
+{
+    return s->settings;
+}
+
+struct names *store_names(struct store *s)
+{
+    return s->names;
+}

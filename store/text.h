@@ -1,0 +1,29 @@
+#ifndef STORE_TEXT_H
+#define STORE_TEXT_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/buf.h"
+#include "store/mime.h"
+
+/* Text as a person reads it: charsets (iconv), RFC 2047 words, RFC 2231 values, transfer encodings, and comparison that
+ * ignores case (utf8proc: NFKD-free casefold of NFC; the same on needle and haystack). Everything is UTF-8 inside; octets
+ * that do not fit their charset become U+FFFD, an unknown charset is read as UTF-8, failing that as ISO-8859-1. */
+bool text_charset_known(struct str charset);                       /* for SEARCH CHARSET: NO [BADCHARSET] */
+int text_to_utf8(struct buf *out, struct str charset, struct str in);   /* 0, or -1 charset unknown */
+void text_decode_header(struct buf *out, struct str value);        /* unfolded, encoded words decoded */
+void text_fold(struct buf *out, struct str utf8);                  /* case-folded form for comparing */
+
+/* A substring being looked for; text is UTF-8. */
+struct text_needle;
+struct text_needle *text_needle_new(struct str utf8);
+void text_needle_free(struct text_needle *n);
+bool text_needle_in_header(const struct text_needle *n, struct str value);    /* decodes the value first */
+/* Looks in the decoded text of a body: every text part (text and message types; encoded headers of attached messages
+ * too), streamed through read, which fills like pread from the message's offset and returns octets got, 0 at the end, -1 on
+ * failure. headers: look in the message header and those of parts too (TEXT), else BODY. 1 found, 0 not, -1 read failed. */
+typedef long (*text_read)(void *ctx, uint64_t offset, char *to, size_t n);
+int text_search(const struct mime_part *root, const struct text_needle *n, bool headers, text_read read, void *ctx);
+/* Decodes base64 or quoted-printable (any other encoding: copies) of a whole part. */
+void text_decode_transfer(struct buf *out, struct str encoding, struct str in);
+#endif

@@ -1,0 +1,165 @@
+/*
+ * Looking for a substring in the text of a message. A part streams through its stages in windows: octets, transfer
+ * decoding, UTF-8, folded text, memmem; between windows only what a match could begin in is kept. Parts that hold no text
+ * are not read.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include "base/xmalloc.h"
+#include "store/mime_lex.h"
+#include "store/text_private.h"
+
+enum { WINDOW = 65536 };
+
+struct stream {
+    const struct text_needle *needle;
+    struct transfer transfer;
+    struct charset charset;
+    struct buf decoded, utf8, folded;
+    text_read read;
+    void *ctx;
+    bool headers;
+    char *window;
+};
+
+/* Begins a new text: no match reaches into it from the one before. */
+static void stream_begin(struct stream *s, struct str encoding, struct str charset)
+{
+    s->transfer = (struct transfer){ .kind = transfer_kind_of(encoding) };
+    charset_open(&s->charset, &s->needle->scratch->charsets, charset);
+    buf_clear(&s->utf8);
+    buf_clear(&s->folded);
+}
+
+/* Folds what is settled and looks at it. */
+static bool stream_look(struct stream *s, bool last)
+{
+    const size_t keep = s->needle->folded.len - 1;
+
+    buf_drop(&s->utf8, fold_feed(&s->folded, s->utf8.data ? s->utf8.data : "", s->utf8.len, last));
+    if (needle_in(s->needle, s->folded.data ? s->folded.data : "", s->folded.len)) return true;
+    if (s->folded.len > keep) buf_drop(&s->folded, s->folded.len - keep);
+    return false;
+}
+
+static bool stream_feed(struct stream *s, const char *bytes, size_t n)
+{
+    if (s->transfer.kind != TRANSFER_NONE) {
+        buf_clear(&s->decoded);
+        transfer_feed(&s->transfer, &s->decoded, bytes, n);
+        bytes = s->decoded.data ? s->decoded.data : "";
+        n = s->decoded.len;
+    }
+    charset_feed(&s->charset, &s->utf8, bytes, n);
+    return stream_look(s, false);
+}
+
+static bool stream_end(struct stream *s)
+{
+    buf_clear(&s->decoded);
+    transfer_end(&s->transfer, &s->decoded);
+    if (s->decoded.len) charset_feed(&s->charset, &s->utf8, s->decoded.data, s->decoded.len);
+    charset_end(&s->charset, &s->utf8);
+    return stream_look(s, true);
+}
+
+static int search_body(struct stream *s, const struct mime_part *p)
+{
+    const bool text = str_ieq(p->type, STR("text"));
+    uint64_t at = p->body_offset, left = p->body_size;
+
+    stream_begin(s, p->encoding, text ? mime_param_get(p->params, p->param_count, STR("charset")) : (struct str){ NULL, 0 });
+    while (left) {
+        const long got = s->read(s->ctx, at, s->window, left < WINDOW ? (size_t)left : WINDOW);
+        if (got < 0) return -1;
+        if (got == 0) break;
+        if (stream_feed(s, s->window, (size_t)got)) return 1;
+        at += (uint64_t)got;
+        left -= (uint64_t)got;
+    }
+    return stream_end(s);
+}
+
+/* A field with its name: "Subject: text". */
+static int search_field(void *ctx, struct str name, struct str value, struct str whole)
+{
+    struct stream *s = ctx;
+    (void)whole;
+    buf_clear(&s->utf8);
+    buf_clear(&s->folded);
+    buf_add(&s->utf8, name.p, name.n);
+    buf_add(&s->utf8, ": ", 2);
+    header_decode(&s->utf8, value, &s->needle->scratch->charsets);
+    fold_feed(&s->folded, s->utf8.data, s->utf8.len, true);
+    s->headers = needle_in(s->needle, s->folded.data, s->folded.len);
+    return s->headers;
+}
+
+/* Lines in a header that are no field, as where the blank line before the body is missing. */
+static bool search_stray_lines(struct stream *s, struct str header)
+{
+    const char *p = header.p, *const end = p + header.n;
+
+    while (p < end) {
+        const char *lf = memchr(p, '\n', (size_t)(end - p));
+        const size_t n = (size_t)((lf ? lf + 1 : end) - p);
+        if (n > 2 && *p != ' ' && *p != '\t' && memchr(p, ':', n) == NULL
+            && text_needle_in_header(s->needle, (struct str){ p, n })) return true;
+        p += n;
+    }
+    return false;
+}
+
+static int search_header(struct stream *s, const struct mime_part *p)
+{
+    const size_t size = p->header_size < MIME_HEADER ? (size_t)p->header_size : MIME_HEADER;
+    size_t have = 0;
+
+    if (size <= 2) return 0;
+    char *header = size <= WINDOW ? s->window : xmalloc(size);
+    int rc = 0;
+    while (have < size) {
+        const long got = s->read(s->ctx, p->header_offset + have, header + have, size - have);
+        if (got < 0) rc = -1;
+        if (got <= 0) break;
+        have += (size_t)got;
+    }
+    if (rc == 0) {
+        s->headers = false;
+        mime_header_each((struct str){ header, have }, search_field, s);
+        rc = s->headers || search_stray_lines(s, (struct str){ header, have });
+    }
+    if (header != s->window) free(header);
+    return rc;
+}
+
+/* A part with all in it; depth is the parser's bound. BODY is asked about what people read: headers of attached messages,
+ * but not those that only say how parts are encoded. */
+static int search_part(struct stream *s, const struct mime_part *p, bool all_headers, bool header)
+{
+    const bool text = str_ieq(p->type, STR("text")), message = str_ieq(p->type, STR("message"));
+    int rc = header ? search_header(s, p) : 0;
+
+    if (rc) return rc;
+    /* A message must not be encoded; of one that is, the parts found are none. */
+    const bool encoded = message && transfer_kind_of(p->encoding) != TRANSFER_NONE;
+    if (p->part_count == 0 || encoded)
+        return text || message || str_ieq(p->type, STR("multipart")) ? search_body(s, p) : 0;
+    for (size_t i = 0; i < p->part_count && rc == 0; i++)
+        rc = search_part(s, &p->parts[i], all_headers, all_headers || p->parts[i].envelope);
+    return rc;
+}
+
+int text_search(const struct mime_part *root, const struct text_needle *n, bool headers, text_read read, void *ctx)
+{
+    struct stream s = { .needle = n, .read = read, .ctx = ctx };
+
+    if (n->folded.len == 0) return 1;
+    s.window = xmalloc(WINDOW);
+    const int rc = search_part(&s, root, headers, headers);
+    free(s.window);
+    buf_free(&s.decoded);
+    buf_free(&s.utf8);
+    buf_free(&s.folded);
+    return rc;
+}

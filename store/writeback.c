@@ -1,0 +1,349 @@
+/*
+ * Writing flags, keywords and UIDs into the mbox (mailbox_checkpoint), and changing flags in the index (mailbox_store).
+ *
+ * A changed message whose block of bookkeeping fields has room is changed in place. One that has no block, or too small a
+ * one, gets a new one, which moves all behind it: then every message behind it that has no block gets one too. UIDs are
+ * only believed by the next reader when X-IMAPbase is in the first message ("sealed"), so a mailbox is sealed when
+ * that is cheap (seal-limit) or when most of the file moves anyway.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/xmalloc.h"
+#include "store/mailbox_private.h"
+
+static bool is_dirty(const struct message_record *r)
+{
+    return r->flags != r->mbox_flags || r->keywords != r->mbox_keywords;
+}
+
+static bool want_dirty(const struct chunk_info *info)
+{
+    return info->dirty > 0;
+}
+
+static bool want_unwritten(const struct chunk_info *info)
+{
+    return info->dirty > 0 || info->unwritten > 0;
+}
+
+/* The state of one checkpoint. */
+struct work {
+    struct box *b;
+    struct box_record *rec;
+    struct plan plan;
+    struct message_record *list;       /* what may have to be written, ascending */
+    size_t n;
+    char **blocks;                     /* for those changed in place: the new block, else NULL */
+    size_t grow_from;                  /* list index from which messages without block get one */
+    bool base;                         /* X-IMAPbase goes into the first message */
+};
+
+static int load_keyword_names(struct box *b, struct plan *p, struct store_error *e)
+{
+    struct index_txn t;
+    if (index_begin(b->store->index, false, &t, e) != 0)
+        return -1;
+    const int rc = index_get_keywords(&t, b->id, &p->keyword_names, e);
+    index_abort(&t);
+    return rc;
+}
+
+/* Is the base line within r's block? */
+static bool has_base(const struct box_record *rec, const struct message_record *r)
+{
+    return (rec->bits & BOX_SEALED) && !(rec->bits & BOX_PSEUDO) && rec->base_offset >= r->offset
+        && rec->base_offset < r->offset + r->raw_size;
+}
+
+/* The block of r as it should be, if it fits the room it has; NULL if it does not. */
+static char *fit_block(struct work *w, const struct message_record *r)
+{
+    struct meta_block block;
+    struct buf own[2] = { { 0 }, { 0 } };
+    char *text = xmalloc(r->block_size);
+    plan_block(&w->plan, w->rec, r, has_base(w->rec, r), &block, own);
+    const ssize_t got = pread(w->b->fd, text, r->block_size, (off_t)(r->offset + r->block_offset));
+    if (got != r->block_size || !meta_update(text, r->block_size, &block)) {
+        free(text);
+        text = NULL;
+    }
+    buf_free(&own[0]);
+    buf_free(&own[1]);
+    return text;
+}
+
+/* Which messages can be changed in place, and where growing begins. */
+static void sort_out(struct work *w, uint64_t file_size, bool seal)
+{
+    const uint64_t limit = seal ? UINT64_MAX : w->b->store->settings->seal_limit;
+    const bool sealed = w->rec->bits & BOX_SEALED;
+    w->blocks = xcalloc(w->n + 1, sizeof *w->blocks);
+    w->grow_from = w->n;
+    for (size_t i = w->n; i > 0; i--) {
+        const struct message_record *r = &w->list[i - 1];
+        const bool old = r->uid < w->rec->recent_uid && !(r->bits & RECORD_OLD);
+        if ((r->bits & RECORD_BLOCK) && (is_dirty(r) || old))
+            w->blocks[i - 1] = fit_block(w, r);
+        if (is_dirty(r) && w->blocks[i - 1] == NULL)
+            w->grow_from = i - 1;
+    }
+    const uint64_t from = w->grow_from < w->n ? w->list[w->grow_from].offset : file_size;
+    w->base = !sealed && w->rec->exists > 0 && (file_size <= limit || from < file_size / 2);
+    if (w->base)
+        w->grow_from = 0;
+    if (!sealed)
+        return;
+    for (size_t i = 0; i < w->grow_from; i++) {     /* the tail that came since */
+        if (!(w->list[i].bits & RECORD_BLOCK) && file_size - w->list[i].offset <= limit) {
+            w->grow_from = i;
+            break;
+        }
+    }
+}
+
+static int plan_message(struct work *w, size_t i, struct store_error *e)
+{
+    const struct message_record *r = &w->list[i];
+    if (w->blocks[i] != NULL) {
+        plan_edit(&w->plan, r->offset + r->block_offset, r->block_size, w->blocks[i], r->block_size);
+        struct message_record *now = &plan_entry(&w->plan, r)->record;
+        now->mbox_flags = now->flags;
+        now->mbox_keywords = now->keywords;
+        if (r->uid < w->rec->recent_uid)
+            now->bits |= RECORD_OLD;
+        if (has_base(w->rec, r))
+            w->rec->base_last = w->rec->uidnext - 1;
+        return 0;
+    }
+    if (i < w->grow_from || ((r->bits & RECORD_BLOCK) && !is_dirty(r) && !(w->base && i == 0)))
+        return 0;
+    return plan_header(&w->plan, w->b, w->rec, r, (w->base && i == 0) || has_base(w->rec, r), e);
+}
+
+/* X-IMAPbase or X-IMAP by itself, where the first message is not written anyway and X-UIDs above it were. A keyword list
+ * that does not fit is left as it is: X-Keywords names the keywords too. */
+static int plan_base(struct work *w, struct store_error *e)
+{
+    struct box_record *rec = w->rec;
+    struct buf names = { 0 };
+    char *line;
+    if (!(rec->bits & BOX_SEALED) || rec->base_last == rec->uidnext - 1 || rec->base_size == 0)
+        return 0;
+    line = xmalloc(rec->base_size);
+    if (pread(w->b->fd, line, rec->base_size, (off_t)rec->base_offset) != (ssize_t)rec->base_size) {
+        free(line);
+        return store_fail(e, STORE_CORRUPTION, 0, "%s: X-IMAPbase is not where it was", w->b->name.text);
+    }
+    keywords_all(&names, &w->plan.keyword_names);
+    if (meta_update_base(line, rec->base_size, rec->uidvalidity, rec->uidnext - 1, buf_str(&names))
+        || meta_update_base(line, rec->base_size, rec->uidvalidity, rec->uidnext - 1, STR(""))) {
+        plan_edit(&w->plan, rec->base_offset, rec->base_size, line, rec->base_size);
+        rec->base_last = rec->uidnext - 1;
+    }
+    buf_free(&names);
+    free(line);
+    return 0;
+}
+
+static bool base_is_planned(const struct work *w)
+{
+    return w->base || (w->n > 0 && has_base(w->rec, &w->list[0])
+                       && (w->blocks[0] != NULL || (w->grow_from == 0 && is_dirty(&w->list[0]))));
+}
+
+static int checkpoint_locked(struct work *w, bool seal, struct store_error *e)
+{
+    const bool any_written = seal || (w->rec->bits & BOX_SEALED) || w->rec->file.size <= w->b->store->settings->seal_limit
+        || w->rec->dirty > 0;
+    if (load_keyword_names(w->b, &w->plan, e) != 0
+        || box_collect(w->b, w->rec, any_written ? want_unwritten : want_dirty, &w->list, &w->n, e) != 0)
+        return -1;
+    sort_out(w, w->rec->file.size, seal);
+    if (!base_is_planned(w) && plan_base(w, e) != 0)
+        return -1;
+    for (size_t i = 0; i < w->n; i++)
+        if (plan_message(w, i, e) != 0)
+            return -1;
+    return w->plan.edit_n == 0 ? 0 : plan_run(&w->plan, w->b, w->rec, e);
+}
+
+/* Nothing to write, or nothing that is worth its cost? */
+static bool at_rest(const struct box *b, const struct box_record *rec, bool seal)
+{
+    if (rec->dirty > 0 || rec->exists == 0)
+        return rec->exists == 0;
+    if (!(rec->bits & BOX_SEALED))
+        return !seal && rec->file.size > b->store->settings->seal_limit;
+    return rec->unwritten == 0 && rec->base_last == rec->uidnext - 1;
+}
+
+int box_checkpoint(struct box *b, bool seal, struct store_error *e)
+{
+    struct box_record rec;
+    struct work w = { .b = b, .rec = &rec };
+    if (b->readonly)
+        return 0;
+    if (box_refresh(b, &rec, e) != 0)
+        return -1;
+    if (at_rest(b, &rec, seal))
+        return 0;
+    if (box_lock(b, MBOX_LOCK_EXCLUSIVE, &rec, e) != 0)
+        return -1;
+    const int rc = at_rest(b, &rec, seal) ? 0 : checkpoint_locked(&w, seal, e);
+    box_unlock(b);
+    for (size_t i = 0; w.blocks != NULL && i < w.n; i++)
+        free(w.blocks[i]);
+    free(w.blocks);
+    free(w.list);
+    plan_free(&w.plan);
+    return rc;
+}
+
+int mailbox_checkpoint(struct mailbox *m, bool seal, struct store_error *e)
+{
+    if (m->readonly)
+        return 0;
+    mailbox_cache_flush(m);
+    mailbox_snapshot_end(m);
+    box_unlock(&m->box);
+    return box_checkpoint(&m->box, seal, e);
+}
+
+/* ---- STORE -------------------------------------------------------------------------------------------------------- */
+
+struct store_change {
+    const struct flag_change *change;
+    const uint32_t *uids;              /* ascending */
+    size_t n, at;
+    uint64_t modseq;
+    bool any;
+};
+
+static bool want_stored(void *ctx, const struct chunk_info *info)
+{
+    struct store_change *c = ctx;
+    while (c->at < c->n && c->uids[c->at] < info->first_uid)
+        c->at++;
+    return c->at < c->n && c->uids[c->at] <= info->last_uid;
+}
+
+static bool change_flags(void *ctx, struct message_record *r, uint64_t start)
+{
+    struct store_change *c = ctx;
+    const struct flag_change *f = c->change;
+    (void)start;
+    while (c->at < c->n && c->uids[c->at] < r->uid)
+        c->at++;
+    if (c->at == c->n || c->uids[c->at] != r->uid)
+        return false;
+    const uint8_t flags = (uint8_t)(f->mode == 0 ? f->flags : f->mode > 0 ? r->flags | f->flags : r->flags & ~f->flags)
+        & (uint8_t)~(unsigned)FLAG_OLD;
+    const uint64_t keywords = f->mode == 0 ? f->keywords : f->mode > 0 ? r->keywords | f->keywords : r->keywords & ~f->keywords;
+    if (flags == r->flags && keywords == r->keywords)
+        return false;
+    r->flags = flags;
+    r->keywords = keywords;
+    r->modseq = c->modseq;
+    return c->any = true;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static int store_uids(struct mailbox *m, struct store_change *c, struct store_error *e)
+{
+    struct index_txn t;
+    struct box_record rec;
+    const struct chunk_edit edit = { want_stored, change_flags, c };
+    if (index_begin(m->box.store->index, true, &t, e) != 0)
+        return -1;
+    const int have = index_get_box(&t, m->box.id, &rec, e);
+    if (have <= 0) {
+        index_abort(&t);
+        return have < 0 ? -1 : store_fail(e, STORE_NONEXISTENT, 0, "%s has vanished", m->box.name.text);
+    }
+    c->modseq = rec.highestmodseq + 1;
+    if (box_edit_records(&t, &rec, &edit, e) != 0) {
+        index_abort(&t);
+        return -1;
+    }
+    if (!c->any) {
+        index_abort(&t);
+        return 0;
+    }
+    rec.highestmodseq = c->modseq;
+    if (index_put_box(&t, &rec, e) != 0) {
+        index_abort(&t);
+        return -1;
+    }
+    if (index_commit(&t, e) != 0)
+        return -1;
+    mailbox_own_change(m, c->modseq);
+    return 0;
+}
+
+int mailbox_store(struct mailbox *m, const uint32_t *seqs, size_t n, const struct flag_change *change,
+                  void (*changed)(void *ctx, uint32_t seq), void *ctx, size_t *gone, struct store_error *e)
+{
+    struct store_change c = { .change = change, .n = n };
+    if (m->readonly)
+        return store_fail(e, STORE_NOPERM, 0, "%s is read-only", m->box.name.text);
+    mailbox_snapshot_end(m);
+    uint32_t *uids = xreallocarray(NULL, n + 1, sizeof *uids);
+    for (size_t i = 0; i < n; i++)
+        uids[i] = mailbox_uid(m, seqs[i]);
+    qsort(uids, n, sizeof *uids, ascending);
+    c.uids = uids;
+    const int rc = store_uids(m, &c, e);
+    free(uids);
+    if (rc == 0 && m->box.store->settings->durable_flags && mailbox_checkpoint(m, false, e) != 0)
+        return -1;
+    for (size_t i = 0; rc == 0 && (changed != NULL || gone != NULL) && i < n; i++) {
+        uint64_t start;
+        if (mailbox_record(m, mailbox_uid(m, seqs[i]), &start, NULL) == NULL) {
+            if (gone != NULL)
+                (*gone)++;
+        } else if (changed != NULL) {
+            changed(ctx, seqs[i]);
+        }
+    }
+    return rc;
+}
+
+int mailbox_keyword_bit(struct mailbox *m, struct str name, bool create, struct store_error *e)
+{
+    struct index_txn t;
+    struct box_record rec;
+    int bit = keyword_bit(&m->keyword_names, name, false);
+    if (bit >= 0 || !create)
+        return bit;
+    mailbox_snapshot_end(m);
+    if (name.n >= STORE_KEYWORD_LEN)
+        return store_fail(e, STORE_LIMIT, 0, "a keyword is longer than %d octets", STORE_KEYWORD_LEN - 1);
+    if (index_begin(m->box.store->index, true, &t, e) != 0)
+        return -1;
+    if (index_get_box(&t, m->box.id, &rec, e) != 1 || mailbox_load_keywords(m, &t, e) != 0) {
+        index_abort(&t);
+        return -1;
+    }
+    bit = keyword_bit(&m->keyword_names, name, true);
+    if (bit < 0) {
+        index_abort(&t);
+        return store_fail(e, STORE_LIMIT, 0, "%s has %d keywords already", m->box.name.text, STORE_KEYWORDS);
+    }
+    if ((uint32_t)bit >= rec.keyword_count)
+        rec.keyword_count = (uint32_t)bit + 1;
+    if (index_put_keywords(&t, m->box.id, buf_str(&m->keyword_names), e) != 0 || index_put_box(&t, &rec, e) != 0) {
+        index_abort(&t);
+        return -1;
+    }
+    return index_commit(&t, e) != 0 ? -1 : bit;
+}

@@ -1,0 +1,54 @@
+# shellcheck shell=bash
+# Sourced by ./check and ./quickstart: install_packages PURPOSE... installs what tests/packages.txt lists for these
+# purposes and is not there yet. Nothing is asked, no service is started. Without root it prints the command to run.
+
+missing_packages() {
+    local purpose words p
+    while IFS=: read -r purpose words; do
+        case " $* " in *" $purpose "*) ;; *) continue ;; esac
+        for p in $words; do
+            [ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null)" = installed ] || printf '%s ' "$p"
+        done
+    done < tests/packages.txt
+}
+
+# apt-get would start the services of what it installs, unless this file says no.
+without_services() {
+    local made='' status
+    if ! [ -e /usr/sbin/policy-rc.d ]; then
+        printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d && made=yes
+    fi
+    RUNLEVEL=1 "$@"
+    status=$?
+    [ -z "$made" ] || rm -f /usr/sbin/policy-rc.d
+    return $status
+}
+
+install_packages() {
+    local want log
+    command -v dpkg-query >/dev/null || { echo "not a Debian system: see tests/packages.txt for what is needed"; return 0; }
+    want=$(missing_packages "$@")
+    [ -n "$want" ] || return 0
+    if [ "$(id -u)" != 0 ]; then
+        echo "Some packages are missing. As root:"
+        echo "  apt-get install --no-install-recommends $want"
+        return 1
+    fi
+    echo "installing: $want"
+    log=$(mktemp) || return
+    export DEBIAN_FRONTEND=noninteractive
+    # A bare image has no package lists, an older one stale ones: install, and only when that fails, update and try again.
+    # shellcheck disable=SC2086
+    printf '%s\n' 'postfix postfix/main_mailer_type select Local only' 'postfix postfix/mailname string localhost' |
+        debconf-set-selections 2>/dev/null
+    if without_services apt-get -qq -y --no-install-recommends install $want >"$log" 2>&1 </dev/null ||
+        { apt-get -qq update >"$log" 2>&1 && without_services apt-get -qq -y --no-install-recommends install $want >>"$log" 2>&1 </dev/null; }
+    then
+        rm -f "$log"
+    else
+        tail -30 "$log"
+        rm -f "$log"
+        echo "apt-get could not install them"
+        return 1
+    fi
+}

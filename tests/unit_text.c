@@ -1,0 +1,222 @@
+/* text.h: charsets, encoded words, transfer encodings, folding, and search; streams also an octet at a time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include <utf8proc.h>
+#include "store/text_private.h"
+
+static void is(struct buf *b, const char *want)
+{
+    if (!str_eq(buf_str(b), str_z(want))) fail_msg("\"%s\" is not \"%s\"", b->data, want);
+    buf_clear(b);
+}
+
+static void test_charsets(void **state)
+{
+    struct buf b = { 0 };
+    (void)state;
+    assert_true(text_charset_known(STR("UTF-8")) && text_charset_known(STR("us-ascii")) && text_charset_known(STR("iso-8859-15")));
+    assert_false(text_charset_known(STR("x-none")) || text_charset_known(STR("")) || text_charset_known(STR("UTF-8//TRANSLIT"))
+                 || text_charset_known(STR("../../etc/passwd")) || text_charset_known(STR("ISO\0X")));
+    assert_int_equal(text_to_utf8(&b, STR("iso-8859-1"), STR("\xe4")), 0);
+    is(&b, "\xc3\xa4");
+    assert_int_equal(text_to_utf8(&b, STR("iso-2022-jp"), STR("\x1b$B$3\x1b(B")), 0);
+    is(&b, "\xe3\x81\x93");
+    assert_int_equal(text_to_utf8(&b, STR("UTF-8"), STR("a\xff\xc3")), 0);
+    is(&b, "a\xef\xbf\xbd\xef\xbf\xbd");
+    assert_int_equal(text_to_utf8(&b, STR("none/such"), STR("x")), -1);
+    buf_free(&b);
+}
+
+static void test_header(void **state)
+{
+    static const char *const pairs[][2] = {
+        { "plain\r\n text", "plain text" },
+        { " =?ISO-8859-1?Q?a_=e4?=", "a \xc3\xa4" },
+        { "=?utf-8?B?w6Q=?= =?UTF-8?B?w7Y=?=\r\n x", "\xc3\xa4\xc3\xb6 x" },
+        { "=?utf-8?B?ww==?= =?utf-8?B?pA==?=", "\xc3\xa4" },             /* a character across two words */
+        { "=?utf-8*de?q?a?= b =?utf-8?q?c?=", "a b c" },
+        { "a =?broken?x?y?= =?utf-8?q?unfinished", "a =?broken?x?y?= =?utf-8?q?unfinished" },
+        { "=?x-none?q?=C3=A4?=", "\xc3\xa4" },
+        { "=?x-none?q?=E4?=", "\xc3\xa4" },
+        { "raw \xc3\xa4 \xe4", "raw \xc3\xa4 \xc3\xa4" },
+        { "=?utf-8?q?" "?= =?utf-8?b?" "?=", "" },
+    };
+    struct buf b = { 0 };
+    (void)state;
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        text_decode_header(&b, str_z(pairs[i][0]));
+        buf_addc(&b, '.');
+        b.len--;
+        is(&b, pairs[i][1]);
+    }
+    buf_free(&b);
+}
+
+static void transfer(struct buf *out, enum transfer_kind kind, struct str in, size_t step)
+{
+    struct transfer t = { .kind = kind };
+    buf_clear(out);
+    for (size_t i = 0; i < in.n; i += step) transfer_feed(&t, out, in.p + i, in.n - i < step ? in.n - i : step);
+    transfer_end(&t, out);
+}
+
+static void test_transfer(void **state)
+{
+    static const struct { enum transfer_kind kind; const char *in, *out; } list[] = {
+        { TRANSFER_BASE64, "Zm9v\r\nYmFy", "foobar" },   { TRANSFER_BASE64, "Zg==Zg==", "ff" }, { TRANSFER_BASE64, "Z m 9*v", "foo" },
+        { TRANSFER_QP, "a=20b=\r\nc", "a bc" },          { TRANSFER_QP, "x  \r\ny", "x\r\ny" },  { TRANSFER_QP, "=zz=4", "=zz=4" },
+        { TRANSFER_QP, "a= \t\r\nb =3d", "ab =" },       { TRANSFER_QP, "=A\r\n.", "=A\r\n." }, { TRANSFER_QP, "=A\n.", "=A\n." },
+        { TRANSFER_QP, "a b\rc =", "a b\rc " },          { TRANSFER_NONE, "a=20", "a=20" },     { TRANSFER_QP, "==41", "=A" },
+    };
+    struct buf b = { 0 };
+    (void)state;
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+        for (size_t step = 1; step < 20; step++) {
+            transfer(&b, list[i].kind, str_z(list[i].in), step);
+            buf_addc(&b, '.');
+            b.len--;
+            is(&b, list[i].out);
+        }
+    buf_free(&b);
+}
+
+static void fold_check(const char *in, const char *want)
+{
+    struct buf b = { 0 };
+    for (size_t step = 1; step < 12; step++) {           /* in pieces of whole characters, as charset_feed gives them */
+        struct buf left = { 0 };
+        const size_t n = strlen(in);
+        for (size_t i = 0; i < n; ) {
+            size_t k = i + step < n ? i + step : n;
+            while (k < n && ((unsigned char)in[k] & 0xc0) == 0x80) k++;
+            buf_add(&left, in + i, k - i);
+            buf_drop(&left, fold_feed(&b, left.data, left.len, false));
+            i = k;
+        }
+        fold_feed(&b, left.data ? left.data : "", left.len, true);
+        buf_free(&left);
+        is(&b, want);
+    }
+    text_fold(&b, str_z(in));
+    is(&b, want);
+    buf_free(&b);
+}
+
+static void test_fold(void **state)
+{
+    (void)state;
+    fold_check("Hello, WORLD 0123456789 ABCDEFGHIJ[`{", "hello, world 0123456789 abcdefghij[`{");
+    fold_check("STRASSE stra\xc3\x9f" "e", "strasse strasse");
+    fold_check("A\xcc\x88 \xc3\x84", "\xc3\xa4 \xc3\xa4");                 /* A + diaeresis, precomposed */
+    fold_check("e\xcc\x81x", "\xc3\xa9x");
+    fold_check("\xe4\xb8\xad\xe6\x96\x87 X\xe4\xb8\xad", "\xe4\xb8\xad\xe6\x96\x87 x\xe4\xb8\xad");
+    fold_check("\xce\xa3\xce\xaf\xcf\x82", "\xcf\x83\xce\xaf\xcf\x83");     /* final sigma */
+}
+
+/* Every character alone, and with what may combine before and behind, folds as utf8proc does it in one piece. */
+static void test_fold_all(void **state)
+{
+    const utf8proc_option_t options = UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_CASEFOLD;
+    static const char *const around[][2] = { { "", "" }, { "A", "B" }, { "e", "\xcc\x81" }, { "\xc3\x89", "\xd0\x90" }, { "\xe4\xb8\xad", "\xc3\x9f" } };
+    (void)state;
+    for (utf8proc_int32_t c = 0x20; c < 0x20000; c++) {
+        if (c >= 0xd800 && c < 0xe000) continue;
+        if (c > 0x3000 && c % 16) continue;
+        for (size_t i = 0; i < sizeof around / sizeof *around; i++) {
+            struct buf b = { 0 }, in = { 0 };
+            utf8proc_uint8_t one[4], *want = NULL;
+            buf_puts(&in, around[i][0]);
+            buf_add(&in, one, (size_t)utf8proc_encode_char(c, one));
+            buf_puts(&in, around[i][1]);
+            const utf8proc_ssize_t n = utf8proc_map((const utf8proc_uint8_t *)in.data, (utf8proc_ssize_t)in.len, &want, options);
+            text_fold(&b, buf_str(&in));
+            if (n < 0 || !str_eq(buf_str(&b), (struct str){ (char *)want, (size_t)n })) fail_msg("U+%04X, %zu", (unsigned)c, i);
+            free(want);
+            buf_free(&b);
+            buf_free(&in);
+        }
+    }
+}
+
+struct memory {
+    struct str s;
+    size_t most;
+};
+
+static long read_memory(void *ctx, uint64_t offset, char *to, size_t n)
+{
+    const struct memory *m = ctx;
+    if (offset >= m->s.n) return 0;
+    if (n > m->s.n - offset) n = m->s.n - (size_t)offset;
+    if (n > m->most) n = m->most;
+    memcpy(to, m->s.p + offset, n);
+    return (long)n;
+}
+
+static const char message[] =
+    "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+    "Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+    "Der B=E4r tanzt im W=\r\nald.\r\n--b\r\nContent-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    "PHA+TmVlZGxlIGluIMOEdGhlcjwvcD4=\r\n--b\r\nContent-Type: image/png; name=picture.png\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    "aGlkZGVu\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: =?utf-8?b?w6R0dGFjaGVk?=\r\n\r\nthe inner body\r\n--b--\r\n";
+
+static int find(const char *what, bool headers, size_t most)
+{
+    struct arena *a = arena_new();
+    struct mime_parser *p = mime_parser_new(a);
+    mime_parser_feed(p, message, sizeof message - 1);
+    struct mime_part *root = mime_parser_finish(p);
+    struct memory m = { STR(message), most };
+    struct text_needle *n = text_needle_new(str_z(what));
+    const int rc = text_search(root, n, headers, read_memory, &m);
+    text_needle_free(n);
+    arena_free(a);
+    return rc;
+}
+
+static void test_search(void **state)
+{
+    (void)state;
+    for (size_t most = 1; most < 100; most += 7) {
+        assert_int_equal(find("b\xc3\xa4r TANZT im wald", false, most), 1);
+        assert_int_equal(find("NEEDLE in \xc3\xa4ther", false, most), 1);
+        assert_int_equal(find("\xc3\xa4ttached", false, most), 1);
+        assert_int_equal(find("inner body", false, most), 1);
+        assert_int_equal(find("picture.png", true, most), 1);
+        assert_int_equal(find("picture.png", false, most), 0);
+        assert_int_equal(find("hidden", false, most), 0);
+        assert_int_equal(find("gr\xc3\xbcsse", false, most), 0);
+        assert_int_equal(find("gr\xc3\xbcsse", true, most), 1);
+        assert_int_equal(find("subject: GR", true, most), 1);
+        assert_int_equal(find("", false, most), 1);
+        assert_int_equal(find("wald.needle", true, most), 0);
+    }
+}
+
+static void test_needle(void **state)
+{
+    struct text_needle *n = text_needle_new(STR("\xc3\x84R"));
+    (void)state;
+    assert_true(text_needle_in_header(n, STR(" Der =?iso-8859-1?q?B=E4r?=")));
+    assert_true(text_needle_in_header(n, STR("ba\xcc\x88r")));
+    assert_false(text_needle_in_header(n, STR("bar")));
+    text_needle_free(n);
+    n = text_needle_new(STR(""));
+    assert_true(text_needle_in_header(n, STR("")));
+    text_needle_free(n);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_charsets), cmocka_unit_test(test_header), cmocka_unit_test(test_transfer),
+        cmocka_unit_test(test_fold),     cmocka_unit_test(test_fold_all), cmocka_unit_test(test_search), cmocka_unit_test(test_needle),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
