@@ -115,13 +115,14 @@ enum outcome cmd_append(struct session *s, struct parse *p)
     struct buf rest = { 0 };
     if (!parse_request(s, p, &r)) {
         /* The stream can be followed only if the line ends with a literal of known size. */
-        const char *open = memrchr(p->at, '{', (size_t)(p->end - p->at));
-        struct parse at_end = { .at = open != NULL ? open + 1 : p->end, .end = p->end };
-        if (parse_number64(&at_end, &r.size) && !(r.synchronising = !parse_char(&at_end, '+')) && parse_char(&at_end, '}')
-            && parse_end(&at_end) && r.size <= s->config->append_limit)
-            return refuse(s, &r, bad_arguments(s, usage));
+        if (ends_with_literal((struct str){ p->at, (size_t)(p->end - p->at) }, &r.size, &r.synchronising) && !r.synchronising) {
+            if (r.size <= s->config->append_limit)
+                return refuse(s, &r, bad_arguments(s, usage));
+            untagged(s, "BYE [TOOBIG] The message is larger than append-limit");
+            return gone(s);
+        }
         /* A literal that is coming anyway, of a size that is no number: what follows cannot be told from commands. */
-        if (open != NULL && p->end - p->at >= 2 && p->end[-2] == '+' && p->end[-1] == '}') {
+        if (p->end - p->at >= 2 && p->end[-2] == '+' && p->end[-1] == '}') {
             untagged(s, "BYE Literal of unknown size");
             return gone(s);
         }

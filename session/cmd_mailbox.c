@@ -63,7 +63,7 @@ enum outcome cmd_create(struct session *s, struct parse *p)
     return mailbox_create(s->store, &name, directory, &e) == 0 ? OUTCOME_OK : store_no(s, &e);
 }
 
-/* Is this the selected mailbox, or a directory above it? Deleting or renaming it unselects nothing: refused. */
+/* Is this the selected mailbox, or a directory above it? It is unselected once it is gone. */
 static bool is_selected(const struct session *s, const struct mailbox_name *name)
 {
     const size_t n = strlen(name->text);
@@ -83,9 +83,11 @@ enum outcome cmd_delete(struct session *s, struct parse *p)
         return OUTCOME_NO;
     if (name.inbox)
         return say(s, OUTCOME_NO, "CANNOT", "INBOX cannot be deleted");
+    if (mailbox_delete(s->store, &name, &e) != 0)
+        return store_no(s, &e);
     if (is_selected(s, &name))
         session_unselect(s, false);
-    return mailbox_delete(s->store, &name, &e) == 0 ? OUTCOME_OK : store_no(s, &e);
+    return OUTCOME_OK;
 }
 
 enum outcome cmd_rename(struct session *s, struct parse *p)
@@ -98,9 +100,14 @@ enum outcome cmd_rename(struct session *s, struct parse *p)
         return bad_arguments(s, "RENAME mailbox mailbox");
     if (!to_store_name(s, wire_from, &from, &directory) || !to_store_name(s, wire_to, &to, &directory))
         return OUTCOME_NO;
-    if (!from.inbox && is_selected(s, &from))
-        session_unselect(s, true);
-    return mailbox_rename(s->store, &from, &to, &e) == 0 ? OUTCOME_OK : store_no(s, &e);
+    const bool selected = !from.inbox && is_selected(s, &from);
+    if (selected && mailbox_checkpoint(s->mailbox, false, &e) != 0)
+        return store_no(s, &e);
+    if (mailbox_rename(s->store, &from, &to, &e) != 0)
+        return store_no(s, &e);
+    if (selected)
+        session_unselect(s, false);
+    return OUTCOME_OK;
 }
 
 static enum outcome subscribe(struct session *s, struct parse *p, bool subscribed)
@@ -208,6 +215,8 @@ enum outcome cmd_unselect(struct session *s, struct parse *p)
 
 /* ---- IDLE (RFC 2177) ---------------------------------------------------------------------------------------------- */
 
+enum { IDLE_RETRY = 20 };            /* ms, after a change while another program still holds the mailbox */
+
 enum outcome cmd_idle(struct session *s, struct parse *p)
 {
     struct buf line = { 0 };
@@ -218,15 +227,16 @@ enum outcome cmd_idle(struct session *s, struct parse *p)
     if (s->mailbox != NULL)
         mailbox_watch(s->mailbox);
     io_puts(&s->io, "+ idling\r\n");
-    session_sync(s, true);
+    bool told = session_sync(s, true);
     if (s->mailbox != NULL && !mailbox_readonly(s->mailbox) && mailbox_checkpoint(s->mailbox, false, &e) != 0)
         store_no(s, &e);                        /* logged; what follows says nothing of it */
     s->code[0] = s->text[0] = 0;
     for (;;) {
-        const enum io_status status = io_wait(&s->io, s->mailbox != NULL ? mailbox_watch(s->mailbox) : -1, timeout);
-        if (status == IO_OTHER) {
+        const enum io_status status = io_wait(&s->io, s->mailbox != NULL ? mailbox_watch(s->mailbox) : -1,
+                                              told ? timeout : IDLE_RETRY);
+        if (s->mailbox != NULL && (status == IO_OTHER || (status == IO_TIMEOUT && !told))) {
             mailbox_watch_clear(s->mailbox);
-            session_sync(s, true);
+            told = session_sync(s, true);
             if (s->state == STATE_LOGOUT)
                 return OUTCOME_SILENT;
             continue;

@@ -140,6 +140,10 @@ enum outcome run_copy(struct session *s, struct parse *p, bool uid, bool move)
         return bad_arguments(s, move ? "MOVE set mailbox" : "COPY set mailbox");
     if (!set_to_seqs(s, &set, uid, &seqs, &n))
         return no_such_message(s);
+    if (move && mailbox_readonly(s->mailbox)) {
+        free(seqs);
+        return say(s, OUTCOME_NO, NULL, "The mailbox is read-only");
+    }
     if (!to_store_name(s, wire, &to, NULL)) {
         free(seqs);
         return OUTCOME_NO;

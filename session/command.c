@@ -86,7 +86,7 @@ enum outcome store_no(struct session *s, const struct store_error *e)
     static const char *const codes[] = {
         [STORE_OK] = "", [STORE_NONEXISTENT] = "NONEXISTENT", [STORE_ALREADYEXISTS] = "ALREADYEXISTS", [STORE_INUSE] = "INUSE",
         [STORE_NOPERM] = "NOPERM", [STORE_OVERQUOTA] = "OVERQUOTA", [STORE_LIMIT] = "LIMIT", [STORE_CANNOT] = "CANNOT",
-        [STORE_EXPUNGED] = "EXPUNGEISSUED", [STORE_CORRUPTION] = "CORRUPTION", [STORE_IO] = "SERVERBUG" };
+        [STORE_EXPUNGED] = "EXPUNGEISSUED", [STORE_CORRUPTION] = "CORRUPTION", [STORE_IO] = "UNAVAILABLE" };
     if (e->code >= STORE_OVERQUOTA && e->code != STORE_CANNOT && e->code != STORE_EXPUNGED && e->code != STORE_LIMIT)
         log_error("%s: %s: %s", s->user != NULL ? s->user : "", e->text, e->err != 0 ? strerror(e->err) : codes[e->code]);
     return say(s, OUTCOME_NO, codes[e->code], "%s%s%s", e->text, e->err != 0 ? ": " : "", e->err != 0 ? strerror(e->err) : "");
@@ -134,22 +134,21 @@ static void write_tagged(struct session *s, enum outcome outcome, const char *na
 
 /* ---- reading ------------------------------------------------------------------------------------------------------ */
 
-/* "{n}" or "{n+}" at the end of the line? */
-static bool ends_with_literal(const struct buf *line, uint64_t *n, bool *synchronising)
+bool ends_with_literal(struct str line, uint64_t *n, bool *synchronising)
 {
-    const char *end = line->data + line->len, *p;
-    if (line->len < 3 || end[-1] != '}')
+    const char *end = line.p + line.n, *p;
+    if (line.n < 3 || end[-1] != '}')
         return false;
     p = end - 2;
     *synchronising = *p != '+';
     if (!*synchronising)
         p--;
     const char *last = p;
-    while (p > line->data && *p >= '0' && *p <= '9')
+    while (p > line.p && *p >= '0' && *p <= '9')
         p--;
-    if (*p != '{' || p == last || last - p > 19)
+    if (*p != '{' || p == last)
         return false;
-    *n = strtoull(p + 1, NULL, 10);
+    *n = strtoull(p + 1, NULL, 10);              /* beyond its range: the greatest, which is refused */
     return true;
 }
 
@@ -178,7 +177,10 @@ static const struct command *look(struct session *s, const struct buf *line, str
 
 static int timeout_of(const struct session *s)
 {
-    return (int)(s->state == STATE_GREET ? s->config->login_timeout : s->config->idle_timeout) * 1000;
+    if (s->state != STATE_GREET)
+        return (int)s->config->idle_timeout * 1000;
+    const int64_t left = s->login_deadline - io_now_ms();
+    return left > 0 ? (int)left : 0;
 }
 
 static void good_bye(struct session *s, const char *why)
@@ -211,21 +213,34 @@ enum io_status literal_begin(struct session *s, bool synchronising)
 
 enum read_result { READ_COMMAND, READ_REFUSED, READ_OVER };
 
+/* A literal of the client's making that is not taken. What was sent without asking is passed over, within a bound. */
 static enum read_result refuse_literal(struct session *s, uint64_t n, bool synchronising)
 {
     struct buf rest = { 0 };
     say(s, OUTCOME_BAD, "TOOBIG", "Literal too large");
-    if (synchronising)
-        return READ_REFUSED;
-    if (n > SWALLOW || s->state == STATE_GREET) {
-        good_bye(s, "[TOOBIG] Literal too large");
-        return READ_OVER;
+    s->tag = arena_str(s->arena, s->tag);
+    for (uint64_t total = 0; !synchronising;) {
+        if (n > SWALLOW - total || s->state == STATE_GREET) {
+            good_bye(s, "[TOOBIG] Literal too large");
+            break;
+        }
+        total += n + 1;
+        buf_clear(&rest);
+        enum io_status status = swallow(s, n);
+        if (status == IO_OK)
+            status = io_line(&s->io, &rest, s->config->line_limit, timeout_of(s));
+        if (status == IO_TOO_LONG) {
+            buf_clear(&rest);
+            buf_add(&rest, s->io.tail, s->io.tail_n);
+        } else if (status != IO_OK) {
+            s->state = STATE_LOGOUT;
+            break;
+        }
+        if (!ends_with_literal(buf_str(&rest), &n, &synchronising))
+            break;
     }
-    enum io_status status = swallow(s, n);
-    if (status == IO_OK)
-        status = io_line(&s->io, &rest, s->config->line_limit, timeout_of(s));
     buf_free(&rest);
-    return status == IO_OK ? READ_REFUSED : READ_OVER;
+    return s->state == STATE_LOGOUT ? READ_OVER : READ_REFUSED;
 }
 
 static enum read_result over(struct session *s, enum io_status status)
@@ -235,6 +250,13 @@ static enum read_result over(struct session *s, enum io_status status)
     else
         s->state = STATE_LOGOUT;
     return READ_OVER;
+}
+
+/* Is the literal that ends the line the first argument? APPEND's is its mailbox, which is read as any other. */
+static bool is_first_argument(const struct parse *rest)
+{
+    const size_t n = (size_t)(rest->end - rest->at);
+    return n > 2 && rest->at[0] == ' ' && rest->at[1] == '{' && memchr(rest->at, '\n', n) == NULL;
 }
 
 /* The whole command into line; for one that streams, up to its first literal. */
@@ -251,16 +273,18 @@ static enum read_result read_command(struct session *s, struct buf *line)
         const enum io_status status = io_line(&s->io, line, before + budget, timeout_of(s));
         if (status == IO_TOO_LONG) {
             look(s, line, &s->tag, &rest);
+            const bool more = ends_with_literal((struct str){ s->io.tail, s->io.tail_n }, &n, &synchronising) && !synchronising;
+            const enum read_result result = more ? refuse_literal(s, n, false) : READ_REFUSED;
             say(s, OUTCOME_BAD, "TOOBIG", "Command line too long");
-            return READ_REFUSED;
+            return result;
         }
         if (status != IO_OK)
             return over(s, status);
         budget -= line->len - before;
-        if (!ends_with_literal(line, &n, &synchronising))
+        if (!ends_with_literal(buf_str(line), &n, &synchronising))
             return READ_COMMAND;
         const struct command *c = look(s, line, &s->tag, &rest);
-        if (c != NULL && (c->flags & COMMAND_STREAMS) && (c->states & s->state))
+        if (c != NULL && (c->flags & COMMAND_STREAMS) && (c->states & s->state) && !is_first_argument(&rest))
             return READ_COMMAND;
         literals += (size_t)(n < literal_max ? n : literal_max);
         if (n > literal_max || literals > literal_max || parts >= LITERALS)

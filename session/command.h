@@ -20,6 +20,7 @@ struct session {
     struct str tag;
     char code[160], text[400];       /* of the tagged line: response code without brackets ("" none), text ("" default) */
     unsigned bad_in_a_row;
+    int64_t login_deadline;          /* before login: monotonic clock in ms */
     /* greeter */
     const struct greeter_settings *greeter;
     struct greeter_result *result;
@@ -52,10 +53,12 @@ void untagged(struct session *s, const char *fmt, ...) __attribute__((format(pri
 void write_capabilities(struct buf *out, const struct config *c, unsigned state, bool plaintext_login);
 /* The loop: reads and runs commands until the state is LOGOUT. */
 void command_loop(struct session *s);
+/* Does the line end with "{n}" or "{n+}"? A number out of range is the greatest. */
+bool ends_with_literal(struct str line, uint64_t *n, bool *synchronising);
 /* Reads "{n}" literals of a streaming command: announces if need be. */
 enum io_status literal_begin(struct session *s, bool synchronising);
 /* Tells what changed in the selected mailbox. */
-void session_sync(struct session *s, bool expunges);
+bool session_sync(struct session *s, bool expunges);    /* false: the mailbox is locked just now, try again */
 void session_unselect(struct session *s, bool checkpoint);
 /* Strings of responses. */
 void write_string(struct io *io, struct str text);           /* quoted or literal */

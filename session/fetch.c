@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "store/date.h"
 
 struct fetching {
@@ -71,7 +72,8 @@ static void write_date(struct io *io, const struct message *msg)
               (int)(rest / 60 % 60), (int)(rest % 60), msg->zone < 0 ? '-' : '+', zone / 60, zone % 60);
 }
 
-static void write_item(struct fetching *f, const struct message *msg, const struct mime_part *root, const struct fetch_item *item)
+static void write_item(struct fetching *f, const struct message *msg, const struct mime_part *root, const struct fetch_item *item,
+                       struct store_error *e)
 {
     struct session *s = f->s;
     struct io *io = &s->io;
@@ -101,7 +103,7 @@ static void write_item(struct fetching *f, const struct message *msg, const stru
         write_body(io, root, item->type == FETCH_BODYSTRUCTURE);
         break;
     default:
-        f->broken = !write_section(s, msg, root, item);
+        f->broken = !write_section(s, msg, root, item, e);
         break;
     }
 }
@@ -128,26 +130,33 @@ static int fetch_one(struct fetching *f, uint32_t seq, bool show_flags, struct s
         root = structure(f, &msg, e);
         if (root == NULL)
             return -1;
-    } else if (f->items->sets_seen && mailbox_read_begin(s->mailbox, e) != 0) {
-        return -1;
     }
+    if (f->items->needs_content && mailbox_read_begin(s->mailbox, e) != 0)
+        return -1;
+    const size_t start = s->io.output.len;
+    const uint64_t flushes = s->io.flushes;
     io_puts(&s->io, "* ");
     io_number(&s->io, seq);
     io_puts(&s->io, " FETCH (");
     const char *between = "";
     if (f->uid && !has_item(f->items, FETCH_UID)) {
-        write_item(f, &msg, root, &uid_item);
+        write_item(f, &msg, root, &uid_item, e);
         between = " ";
     }
     if (show_flags && !f->items->needs_flags) {
         io_puts(&s->io, between);
-        write_item(f, &msg, root, &flags_item);
+        write_item(f, &msg, root, &flags_item, e);
         between = " ";
     }
     for (size_t i = 0; i < f->items->n && !f->broken; i++) {
         io_puts(&s->io, between);
-        write_item(f, &msg, root, &f->items->list[i]);
+        write_item(f, &msg, root, &f->items->list[i], e);
         between = " ";
+    }
+    if (f->broken && s->io.flushes == flushes) {     /* nothing of it was sent: taken back */
+        s->io.output.len = start;
+        f->broken = false;
+        return -1;
     }
     io_puts(&s->io, ")\r\n");
     io_relieve(&s->io);
@@ -181,8 +190,11 @@ static enum outcome fetch_all(struct fetching *f, const uint32_t *seqs, size_t n
         outcome = store_no(s, &e);
     for (size_t i = 0; i < n && outcome == OUTCOME_OK && !f->broken && !s->io.failed; i++) {
         e.code = STORE_OK;
-        if (fetch_one(f, seqs[i], changed[i], &e) == 0)
+        if (fetch_one(f, seqs[i], changed[i], &e) == 0) {
+            if (f->broken && !s->io.failed)
+                log_error("%s: %s: message %u broke off: %s", s->user, mailbox_name_of(s->mailbox), seqs[i], e.text);
             continue;
+        }
         if (e.code == STORE_EXPUNGED)
             f->gone++;
         else
@@ -207,7 +219,7 @@ enum outcome run_fetch(struct session *s, struct parse *p, bool uid)
     const enum outcome outcome = fetch_all(&f, seqs, n);
     free(seqs);
     arena_free(f.arena);
-    if (f.broken) {                              /* the literal's length was told: nothing more can be said */
+    if (f.broken) {                              /* logged; the literal's length was told: nothing more can be said */
         s->state = STATE_LOGOUT;
         return OUTCOME_SILENT;
     }

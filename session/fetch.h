@@ -22,12 +22,13 @@ struct fetch_item {
 struct fetch_items {
     struct fetch_item *list;
     size_t n;
-    bool sets_seen, needs_mime, needs_flags;
+    bool sets_seen, needs_mime, needs_flags, needs_content;
 };
 /* What stands behind "FETCH set ". False: syntax. */
 bool fetch_parse(struct session *s, struct parse *p, struct fetch_items *out);
 void write_envelope(struct io *io, const struct mime_envelope *e);
 void write_body(struct io *io, const struct mime_part *part, bool extended);
-/* One BODY[section] with its name. False: the content could not be read although its length was told. */
-bool write_section(struct session *s, const struct message *msg, const struct mime_part *root, const struct fetch_item *item);
+/* One BODY[section] with its name. False: the content could not be read; the response is then unfinished. */
+bool write_section(struct session *s, const struct message *msg, const struct mime_part *root, const struct fetch_item *item,
+                   struct store_error *e);
 #endif

@@ -141,6 +141,7 @@ static void sum_up(struct fetch_items *items)
         items->sets_seen |= (item->type == FETCH_SECTION || item->type == FETCH_RFC822 || item->type == FETCH_RFC822_TEXT) && !item->peek;
         items->needs_mime |= item->type == FETCH_ENVELOPE || item->type == FETCH_BODY || item->type == FETCH_BODYSTRUCTURE
             || (item->type == FETCH_SECTION && item->depth > 0);
+        items->needs_content |= item->type >= FETCH_SECTION;
         items->needs_flags |= item->type == FETCH_FLAGS;
     }
 }

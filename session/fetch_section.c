@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "session/fetch.h"
 
 enum { PIECE = 1 << 18, HEADER_MOST = 64 << 20 };
@@ -74,9 +73,8 @@ static struct extent extent_of(const struct message *msg, const struct mime_part
 }
 
 /* The octets [from, from+size) of the message into the output, in pieces. */
-static bool send_octets(struct session *s, const struct message *msg, uint64_t from, uint64_t size)
+static bool send_octets(struct session *s, const struct message *msg, uint64_t from, uint64_t size, struct store_error *e)
 {
-    struct store_error e;
     while (size > 0) {
         size_t got;
         const size_t want = size < PIECE ? (size_t)size : PIECE;
@@ -84,8 +82,10 @@ static bool send_octets(struct session *s, const struct message *msg, uint64_t f
         if (s->io.failed)
             return false;
         char *room = buf_room(&s->io.output, want);
-        if (mailbox_read(s->mailbox, msg, from, room, want, &got, &e) != 0 || got == 0) {
-            log_error("%s: %s: message %u broke off: %s", s->user, mailbox_name_of(s->mailbox), msg->uid, e.text);
+        if (mailbox_read(s->mailbox, msg, from, room, want, &got, e) != 0)
+            return false;
+        if (got == 0) {
+            store_fail(e, STORE_CORRUPTION, 0, "message %u is shorter than it was", msg->uid);
             return false;
         }
         s->io.output.len += got;
@@ -148,16 +148,15 @@ static void narrow(const struct fetch_item *item, uint64_t *from, uint64_t *size
         *size = item->length;
 }
 
-static bool write_fields(struct session *s, const struct message *msg, struct extent x, const struct fetch_item *item)
+static bool write_fields(struct session *s, const struct message *msg, struct extent x, const struct fetch_item *item,
+                         struct store_error *e)
 {
     struct buf header = { 0 };
     struct choosing c = { .item = item };
-    struct store_error e;
     uint64_t from = 0, size;
-    if (!read_whole(s, msg, x, &header, &e)) {
+    if (!read_whole(s, msg, x, &header, e)) {
         buf_free(&header);
-        io_puts(&s->io, "NIL");
-        return true;
+        return false;
     }
     mime_header_each(buf_str(&header), choose, &c);
     if (c.out.len > 0 && c.out.data[c.out.len - 1] != '\n')
@@ -172,7 +171,8 @@ static bool write_fields(struct session *s, const struct message *msg, struct ex
     return true;
 }
 
-bool write_section(struct session *s, const struct message *msg, const struct mime_part *root, const struct fetch_item *item)
+bool write_section(struct session *s, const struct message *msg, const struct mime_part *root, const struct fetch_item *item,
+                   struct store_error *e)
 {
     static const struct fetch_item whole = { .text = SECTION_ALL }, header = { .text = SECTION_HEADER }, text = { .text = SECTION_TEXT };
     const char *name = NULL;
@@ -187,7 +187,7 @@ bool write_section(struct session *s, const struct message *msg, const struct mi
         return true;
     }
     if (item->text == SECTION_FIELDS || item->text == SECTION_FIELDS_NOT)
-        return write_fields(s, msg, x, item);
+        return write_fields(s, msg, x, item, e);
     if (x.from > msg->size)
         x.from = msg->size;
     if (x.size > msg->size - x.from)
@@ -196,5 +196,5 @@ bool write_section(struct session *s, const struct message *msg, const struct mi
     io_puts(&s->io, "{");
     io_number(&s->io, x.size);
     io_puts(&s->io, "}\r\n");
-    return send_octets(s, msg, x.from, x.size);
+    return send_octets(s, msg, x.from, x.size, e);
 }

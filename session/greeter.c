@@ -15,7 +15,8 @@ void session_greeting(struct buf *out, const struct config *config, bool preauth
 
 void greeter_run(const struct greeter_settings *settings, struct greeter_result *result)
 {
-    struct session s = { .config = settings->config, .state = STATE_GREET, .arena = arena_new(), .greeter = settings, .result = result };
+    struct session s = { .config = settings->config, .state = STATE_GREET, .arena = arena_new(), .greeter = settings, .result = result,
+                         .login_deadline = io_now_ms() + (int64_t)settings->config->login_timeout * 1000 };
     io_init(&s.io, settings->in, settings->out, (struct str){ NULL, 0 });
     if (!settings->greeted)
         session_greeting(&s.io.output, settings->config, false, settings->plaintext_login);
@@ -74,7 +75,8 @@ static enum outcome ask(struct session *s, const char *prompt, struct buf *out)
 {
     struct buf line = { 0 };
     io_printf(&s->io, "+ %s\r\n", prompt);
-    const enum io_status status = io_line(&s->io, &line, RESPONSE_MAX, (int)s->config->login_timeout * 1000);
+    const int64_t left = s->login_deadline - io_now_ms();
+    const enum io_status status = io_line(&s->io, &line, RESPONSE_MAX, left > 0 ? (int)left : 0);
     enum outcome outcome = OUTCOME_OK;
     if (status == IO_TOO_LONG)
         outcome = say(s, OUTCOME_BAD, NULL, "Response too long");

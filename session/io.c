@@ -1,13 +1,16 @@
 /*
  * Buffered input and output of one connection. All waiting is in poll, with a time limit; before any of it the hook gives
- * back what must not be held while a client takes its time.
+ * back what must not be held while a client takes its time. SIGTERM and SIGHUP are let in only while waiting (the session
+ * blocks them otherwise), so that none is missed.
  */
 #include "session/io.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,18 +40,35 @@ static void about_to_wait(struct io *io)
         io->before_wait(io->ctx);
 }
 
+static int wait_for(struct pollfd *p, nfds_t n, int timeout_ms)
+{
+    const struct timespec t = { timeout_ms / 1000, timeout_ms % 1000 * 1000000L };
+    sigset_t none;
+    sigemptyset(&none);
+    return ppoll(p, n, &t, &none);
+}
+
+/* A socket is written as far as it takes now; anything else (a pipe, a file) takes all that poll says it does. */
+static ssize_t write_some(struct io *io, const char *p, size_t n)
+{
+    const ssize_t sent = send(io->out, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return sent >= 0 || errno != ENOTSOCK ? sent : write(io->out, p, n);
+}
+
 void io_flush(struct io *io)
 {
     size_t at = 0;
-    if (io->output.len > 0)
-        about_to_wait(io);
+    if (io->output.len == 0)
+        return;
+    io->flushes++;
     while (at < io->output.len && !io->failed) {
-        const ssize_t n = write(io->out, io->output.data + at, io->output.len - at);
+        const ssize_t n = write_some(io, io->output.data + at, io->output.len - at);
         if (n >= 0) {
             at += (size_t)n;
         } else if (errno == EAGAIN) {
             struct pollfd p = { .fd = io->out, .events = POLLOUT };
-            if (poll(&p, 1, WRITE_TIMEOUT) == 0)
+            about_to_wait(io);
+            if (wait_for(&p, 1, WRITE_TIMEOUT) <= 0)
                 io->failed = true;
         } else if (errno != EINTR) {
             io->failed = true;
@@ -96,7 +116,7 @@ void io_printf(struct io *io, const char *fmt, ...)
         buf_add(&io->output, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
 }
 
-static int64_t now_ms(void)
+int64_t io_now_ms(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -112,9 +132,9 @@ enum io_status io_wait(struct io *io, int other, int timeout_ms)
         return IO_EOF;
     io_flush(io);
     about_to_wait(io);
-    const int n = poll(p, other >= 0 ? 2 : 1, timeout_ms);
+    const int n = wait_for(p, other >= 0 ? 2 : 1, timeout_ms);
     if (n < 0)
-        return errno == EINTR ? IO_EOF : IO_EOF;      /* a signal that we catch means: end */
+        return IO_EOF;                   /* a signal that we catch means: end */
     if (n == 0)
         return IO_TIMEOUT;
     return p[0].revents != 0 ? IO_OK : IO_OTHER;
@@ -126,15 +146,12 @@ static enum io_status fill(struct io *io, int timeout_ms)
         buf_drop(&io->input, io->used);
         io->used = 0;
     }
-    const enum io_status status = io->input.len > 0 ? IO_OK : io_wait(io, -1, timeout_ms);
-    if (status != IO_OK)
-        return status;
-    if (io->eof)
+    if (io->eof || io->failed)
         return IO_EOF;
     io_flush(io);
-    struct pollfd p = { .fd = io->in, .events = POLLIN };
     about_to_wait(io);
-    const int ready = poll(&p, 1, timeout_ms);
+    struct pollfd p = { .fd = io->in, .events = POLLIN };
+    const int ready = wait_for(&p, 1, timeout_ms);
     if (ready <= 0)
         return ready == 0 ? IO_TIMEOUT : IO_EOF;
     char *room = buf_room(&io->input, CHUNK);
@@ -150,30 +167,56 @@ static enum io_status fill(struct io *io, int timeout_ms)
     return IO_OK;
 }
 
+/* The last octets of a line that is not kept, in whatever pieces it comes. */
+static void keep_tail(struct io *io, const char *p, size_t n)
+{
+    const size_t most = sizeof io->tail;
+    if (n >= most) {
+        memcpy(io->tail, p + n - most, most);
+        io->tail_n = most;
+        return;
+    }
+    const size_t old = io->tail_n + n > most ? most - n : io->tail_n;
+    memmove(io->tail, io->tail + io->tail_n - old, old);
+    if (n > 0)
+        memcpy(io->tail + old, p, n);
+    io->tail_n = old + n;
+}
+
 enum io_status io_line(struct io *io, struct buf *line, size_t max, int timeout_ms)
 {
-    const int64_t deadline = now_ms() + timeout_ms;
+    const int64_t deadline = io_now_ms() + timeout_ms;
     bool long_line = false;
+    io->tail_n = 0;
     for (;;) {
         const char *p = io->input.data + io->used;
         const size_t have = io->input.len - io->used;
         const char *lf = have > 0 ? memchr(p, '\n', have) : NULL;
         const size_t n = lf != NULL ? (size_t)(lf - p) : have;
-        if (!long_line && line->len + n <= max + 1)
+        if (!long_line && line->len + n <= max + 1) {
             buf_add(line, p, n);
-        else
+        } else {
             long_line = true;
+            keep_tail(io, p, n);
+        }
         io->used += n + (lf != NULL);
         if (lf != NULL)
             break;
-        const int64_t left = deadline - now_ms();
+        const int64_t left = deadline - io_now_ms();
         const enum io_status status = left > 0 ? fill(io, (int)left) : IO_TIMEOUT;
         if (status != IO_OK)
             return status;
     }
+    if (long_line) {
+        if (io->tail_n > 0 && io->tail[io->tail_n - 1] == '\r')
+            io->tail_n--;
+        return IO_TOO_LONG;
+    }
     if (line->len > 0 && line->data[line->len - 1] == '\r')
         line->len--;
-    return long_line || line->len > max ? IO_TOO_LONG : IO_OK;
+    if (line->len > max)
+        keep_tail(io, line->data, line->len);
+    return line->len > max ? IO_TOO_LONG : IO_OK;
 }
 
 enum io_status io_some(struct io *io, char *to, size_t n, size_t *got, int timeout_ms)

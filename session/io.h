@@ -11,6 +11,9 @@ struct io {
     struct buf input;                /* octets read and not used yet */
     size_t used;
     struct buf output;
+    char tail[32];                   /* the end of a line that was TOO_LONG: it may announce a literal */
+    size_t tail_n;
+    uint64_t flushes;                /* how often output was written: what is told cannot be taken back */
     bool eof, failed;                /* no more input; output cannot be written */
     void (*before_wait)(void *ctx);  /* called before anything that may block: gives locks back */
     void *ctx;
@@ -27,11 +30,13 @@ void io_number(struct io *io, uint64_t n);
 void io_relieve(struct io *io);
 
 enum io_status { IO_OK, IO_EOF, IO_TIMEOUT, IO_TOO_LONG, IO_OTHER };
-/* One line without its CRLF (or LF), appended to line; at most max octets. TOO_LONG: the rest of the line was passed over. */
+/* One line without its CRLF (or LF), appended to line; at most max octets. TOO_LONG: the rest of the line was
+ * passed over, but for its end, in tail. */
 enum io_status io_line(struct io *io, struct buf *line, size_t max, int timeout_ms);
 /* Up to n octets, at least one. */
 enum io_status io_some(struct io *io, char *to, size_t n, size_t *got, int timeout_ms);
 /* Waits for input, or for other (-1: none) to become readable: IO_OTHER then. */
 enum io_status io_wait(struct io *io, int other, int timeout_ms);
+int64_t io_now_ms(void);             /* monotonic clock */
 struct str io_pending(const struct io *io);
 #endif

@@ -78,7 +78,7 @@ static bool take_set(struct searching *x, struct search_key *out, bool uid)
     for (size_t i = 0; i < set.n; i++) {
         uint32_t a = set.list[i].first == UINT32_MAX ? last : set.list[i].first;
         uint32_t b = set.list[i].last == UINT32_MAX ? last : set.list[i].last;
-        if (!uid && (a > exists || b > exists || a == 0 || b == 0)) {
+        if (!uid && exists > 0 && (a > exists || b > exists || a == 0 || b == 0)) {
             x->outcome = say(x->s, OUTCOME_BAD, NULL, "No such message");
             return false;
         }

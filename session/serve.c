@@ -26,6 +26,11 @@ int session_run(const struct session_settings *settings)
     struct session s = { .config = settings->config, .state = STATE_AUTH, .arena = arena_new(), .store = settings->store,
                          .user = settings->user };
     struct sigaction act = { .sa_handler = on_signal };
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGTERM);
+    sigaddset(&blocked, SIGHUP);
+    sigprocmask(SIG_BLOCK, &blocked, NULL);      /* let in by io.c while it waits */
     sigaction(SIGTERM, &act, NULL);
     sigaction(SIGHUP, &act, NULL);
     io_init(&s.io, settings->in, settings->out, settings->pending);
@@ -116,22 +121,23 @@ static void on_keywords(void *ctx)
     write_mailbox_flags(ctx);
 }
 
-void session_sync(struct session *s, bool expunges)
+bool session_sync(struct session *s, bool expunges)
 {
     const struct mailbox_listener l = { on_expunged, on_exists, on_flags, on_keywords, s };
     struct store_error e;
     if (s->mailbox == NULL || mailbox_sync(s->mailbox, expunges, &l, &e) == 0)
-        return;
+        return true;
     if (e.code == STORE_INUSE)
-        return;                          /* a delivery is under way: told with the next command */
+        return false;                    /* a delivery is under way: told with the next command */
     if (e.code == STORE_NONEXISTENT) {
         log_warning("%s: %s", s->user, e.text);
         untagged(s, "BYE [UNAVAILABLE] The selected mailbox has vanished");
         session_unselect(s, false);
         s->state = STATE_LOGOUT;
-        return;
+        return true;
     }
     log_error("%s: %s", s->user, e.text);
+    return true;
 }
 
 void write_flags_response(struct session *s, uint32_t seq, bool uid)
@@ -282,6 +288,7 @@ bool set_to_seqs(struct session *s, const struct set *set, bool uid, uint32_t **
     const uint32_t last = uid ? exists > 0 ? mailbox_uid(m, exists) : 0 : exists;
     uint32_t next = 1;
     struct range *list = arena_alloc(s->arena, (set->n + 1) * sizeof *list);
+    const bool of_none = exists == 0 && set->n == 1 && set->list[0].last == UINT32_MAX;    /* 1:* of an empty mailbox */
     for (size_t i = 0; i < set->n; i++) {
         struct range r = set->list[i];
         if (r.first == UINT32_MAX)
@@ -290,7 +297,7 @@ bool set_to_seqs(struct session *s, const struct set *set, bool uid, uint32_t **
             r.last = last;
         if (r.first > r.last)
             r = (struct range){ r.last, r.first };
-        if (!uid && (r.first == 0 || r.last > exists))
+        if (!uid && !of_none && (r.first == 0 || r.last > exists))
             return false;
         if (uid) {
             const uint32_t from = mailbox_seq_from(m, r.first);

@@ -1,17 +1,15 @@
 /*
- * The view that a session has of a mailbox: sequence numbers, what it has been told, and reading through it.
+ * The view that a session has of a mailbox: opening it, and its sequence numbers. What it is told of changes, and reading
+ * through it, are in view.c.
  *
  * The view holds the UIDs alone; all else is looked up in a snapshot of the index that is kept for one step of work and
- * dropped before the session waits. What changed since the view was last told is found by MODSEQ: chunks whose newest
- * MODSEQ is not above the view's are passed over.
+ * dropped before the session waits.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/xmalloc.h"
@@ -150,7 +148,7 @@ bool mailbox_is_recent(const struct mailbox *m, uint32_t uid)
     return false;
 }
 
-static uint32_t count_recent(const struct mailbox *m)
+uint32_t view_recent(const struct mailbox *m)
 {
     const struct uid_range *r = (const struct uid_range *)(const void *)m->recent.data;
     uint32_t n = 0;
@@ -159,8 +157,7 @@ static uint32_t count_recent(const struct mailbox *m)
     return n;
 }
 
-/* Adds the UIDs of the snapshot from `from` on to the view. */
-static int add_uids(struct mailbox *m, uint32_t from, struct store_error *e)
+int view_add_uids(struct mailbox *m, uint32_t from, struct store_error *e)
 {
     if (m->rec.exists > m->capacity - m->exists) {
         m->capacity = m->exists + m->rec.exists + (m->exists > 0 ? 256 : 0);
@@ -199,8 +196,7 @@ static void note_read(const struct box *b)
     fcntl(b->fd, F_SETFL, flags);
 }
 
-/* Makes what nobody has claimed yet \Recent for this session: in the index, unless the view is read-only. */
-static int claim_recent(struct mailbox *m, struct store_error *e)
+int view_claim_recent(struct mailbox *m, struct store_error *e)
 {
     struct index_txn t;
     struct box_record rec;
@@ -239,7 +235,7 @@ int mailbox_load_keywords(struct mailbox *m, struct index_txn *t, struct store_e
     return index_get_keywords(t, m->box.id, &m->keyword_names, e);
 }
 
-static unsigned count_keywords(const struct mailbox *m)
+unsigned view_keywords(const struct mailbox *m)
 {
     unsigned n = 0;
     for (size_t i = 0; i < m->keyword_names.len; i++)
@@ -258,7 +254,7 @@ const char *mailbox_keyword(const struct mailbox *m, unsigned bit)
 
 bool mailbox_keywords_full(const struct mailbox *m)
 {
-    return count_keywords(m) >= STORE_KEYWORDS;
+    return view_keywords(m) >= STORE_KEYWORDS;
 }
 
 int mailbox_open(struct store *s, const struct mailbox_name *name, bool readonly, struct mailbox **out, struct store_error *e)
@@ -276,7 +272,7 @@ int mailbox_open(struct store *s, const struct mailbox_name *name, bool readonly
     }
     m->readonly = readonly || m->box.readonly;
     if (box_refresh(&m->box, &rec, e) != 0 || mailbox_snapshot(m, e) != 0 || mailbox_load_keywords(m, &m->txn, e) != 0
-        || add_uids(m, 1, e) != 0) {
+        || view_add_uids(m, 1, e) != 0) {
         mailbox_close(m);
         return -1;
     }
@@ -284,8 +280,8 @@ int mailbox_open(struct store *s, const struct mailbox_name *name, bool readonly
     m->uidnext = m->rec.uidnext;
     m->modseq = m->rec.highestmodseq;
     m->expunge_modseq = m->rec.expunge_modseq;
-    m->keywords_known = count_keywords(m);
-    if (claim_recent(m, e) != 0) {
+    m->keywords_known = view_keywords(m);
+    if (view_claim_recent(m, e) != 0) {
         mailbox_close(m);
         return -1;
     }
@@ -342,7 +338,7 @@ void mailbox_info(struct mailbox *m, struct mailbox_status *out)
     fill_status(out, &m->rec);
     out->exists = m->exists;
     out->uidnext = m->uidnext;
-    out->recent = count_recent(m);
+    out->recent = view_recent(m);
     out->first_unseen = first_unseen(m);
 }
 
@@ -373,277 +369,4 @@ int mailbox_status(struct store *s, const struct mailbox_name *name, struct mail
     }
     box_close(&b);
     return rc;
-}
-
-/* ---- sync --------------------------------------------------------------------------------------------------------- */
-
-void mailbox_own_change(struct mailbox *m, uint64_t modseq)
-{
-    if (m->modseq + 1 == modseq && m->own.len == 0)
-        m->modseq = modseq;
-    else
-        buf_add(&m->own, &modseq, sizeof modseq);
-}
-
-static bool is_own(const struct mailbox *m, uint64_t modseq)
-{
-    for (size_t i = 0; i + sizeof modseq <= m->own.len; i += sizeof modseq)
-        if (memcmp(m->own.data + i, &modseq, sizeof modseq) == 0)
-            return true;
-    return false;
-}
-
-/* Takes out of the view what the index has no more, telling from the end so that numbers stay simple. */
-static int tell_expunged(struct mailbox *m, const struct mailbox_listener *l, struct store_error *e)
-{
-    struct mailbox now = { .box = m->box, .rec = m->rec, .infos = m->infos, .txn = m->txn };
-    if (add_uids(&now, 1, e) != 0) {
-        free(now.uids);
-        return -1;
-    }
-    uint32_t j = now.exists, seq = m->exists;
-    uint32_t *gone = xreallocarray(NULL, (size_t)m->exists + 1, sizeof *gone), gone_n = 0;
-    for (; seq > 0; seq--) {
-        while (j > 0 && now.uids[j - 1] > m->uids[seq - 1])
-            j--;
-        if (j == 0 || now.uids[j - 1] != m->uids[seq - 1])
-            gone[gone_n++] = seq;
-    }
-    uint32_t told = 0, to = 0;
-    for (uint32_t i = gone_n; i > 0; i--, told++)        /* ascending, each numbered as it is then: as Dovecot and UW do */
-        if (l != NULL && l->expunged != NULL)
-            l->expunged(l->ctx, gone[i - 1] - told, m->uids[gone[i - 1] - 1]);
-    uint32_t next = gone_n;
-    for (uint32_t from = 0; from < m->exists; from++) {
-        if (next > 0 && gone[next - 1] == from + 1)
-            next--;
-        else
-            m->uids[to++] = m->uids[from];
-    }
-    m->exists = to;
-    free(gone);
-    free(now.uids);
-    return 0;
-}
-
-/* The changed messages are collected first: telling may end the snapshot. */
-static int tell_flags(struct mailbox *m, uint32_t below_uid, const struct mailbox_listener *l, struct store_error *e)
-{
-    struct buf found = { 0 };
-    for (uint32_t c = 0; c < m->rec.chunk_count; c++) {
-        if (m->infos[c].max_modseq <= m->modseq || m->infos[c].first_uid >= below_uid)
-            continue;
-        const struct message_record *r = index_chunk(&m->txn, m->box.id, &m->infos[c]);
-        if (r == NULL) {
-            buf_free(&found);
-            return store_fail(e, STORE_CORRUPTION, 0, "%s: index: message records are damaged", m->box.name.text);
-        }
-        for (uint32_t i = 0; i < m->infos[c].count; i++) {
-            const uint32_t seq = r[i].modseq > m->modseq && r[i].uid < below_uid && !is_own(m, r[i].modseq)
-                ? mailbox_seq(m, r[i].uid) : 0;
-            if (seq != 0)
-                buf_add(&found, &seq, sizeof seq);
-        }
-    }
-    for (size_t at = 0; at < found.len; at += sizeof(uint32_t)) {
-        uint32_t seq;
-        memcpy(&seq, found.data + at, sizeof seq);
-        if (l != NULL && l->flags != NULL)
-            l->flags(l->ctx, seq);
-    }
-    buf_free(&found);
-    return 0;
-}
-
-static int tell(struct mailbox *m, bool expunges, const struct mailbox_listener *l, struct store_error *e)
-{
-    const uint32_t old_uidnext = m->uidnext;
-    const uint64_t highest = m->rec.highestmodseq;
-    bool changed = false;
-    if (m->rec.expunge_modseq > m->expunge_modseq)
-        m->pending_expunges = true;
-    m->expunge_modseq = m->rec.expunge_modseq;
-    if (m->pending_expunges && expunges) {
-        if (tell_expunged(m, l, e) != 0)
-            return -1;
-        m->pending_expunges = false;
-    }
-    const uint32_t after = m->exists;
-    if (m->rec.uidnext > m->uidnext) {
-        if (add_uids(m, m->uidnext, e) != 0)
-            return -1;
-        m->uidnext = m->rec.uidnext;
-        changed = m->exists != after;
-    }
-    if (m->rec.keyword_count > m->keywords_known) {
-        if (mailbox_load_keywords(m, &m->txn, e) != 0)
-            return -1;
-        m->keywords_known = count_keywords(m);
-        if (l != NULL && l->keywords != NULL)
-            l->keywords(l->ctx);
-    }
-    if (changed) {
-        if (claim_recent(m, e) != 0 || mailbox_snapshot(m, e) != 0)
-            return -1;
-        if (l != NULL && l->exists != NULL)
-            l->exists(l->ctx, m->exists, count_recent(m));
-    }
-    if (tell_flags(m, old_uidnext, l, e) != 0)
-        return -1;
-    m->modseq = highest;
-    buf_clear(&m->own);
-    return 0;
-}
-
-int mailbox_sync(struct mailbox *m, bool expunges, const struct mailbox_listener *l, struct store_error *e)
-{
-    struct box_record rec;
-    mailbox_snapshot_end(m);
-    box_unlock(&m->box);
-    if (box_refresh(&m->box, &rec, e) != 0)
-        return -1;
-    if (rec.id != m->box.id || rec.uidvalidity != m->uidvalidity)
-        return store_fail(e, STORE_NONEXISTENT, 0, "%s is another mailbox now", m->box.name.text);
-    if (rec.highestmodseq == m->modseq && rec.uidnext == m->uidnext && rec.keyword_count == m->keywords_known
-        && !(m->pending_expunges && expunges) && m->own.len == 0)
-        return 0;
-    if (mailbox_snapshot(m, e) != 0)
-        return -1;
-    const int rc = tell(m, expunges, l, e);
-    mailbox_snapshot_end(m);
-    return rc;
-}
-
-/* ---- watching ----------------------------------------------------------------------------------------------------- */
-
-int mailbox_watch(struct mailbox *m)
-{
-    char path[64], file[96];
-    const uint32_t events = IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVE_SELF | IN_DELETE_SELF;
-    struct stat st;
-    if (fstat(m->box.fd, &st) != 0)
-        return -1;
-    if (m->watch >= 0 && m->watch_inode == st.st_ino)
-        return m->watch;
-    if (m->watch >= 0)                         /* another file is in its place */
-        close(m->watch);
-    m->watch_inode = st.st_ino;
-    m->watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    if (m->watch < 0)
-        return -1;
-    snprintf(path, sizeof path, "/proc/self/fd/%d", m->box.fd);
-    if (inotify_add_watch(m->watch, path, events) < 0) {
-        close(m->watch);
-        m->watch = -1;
-        return -1;
-    }
-    if (m->box.store->index_dirfd >= 0) {
-        snprintf(file, sizeof file, "/proc/self/fd/%d/data.mdb", m->box.store->index_dirfd);
-        inotify_add_watch(m->watch, file, IN_MODIFY);      /* other sessions' flags */
-    }
-    return m->watch;
-}
-
-void mailbox_watch_clear(struct mailbox *m)
-{
-    char events[4096];
-    while (m->watch >= 0 && read(m->watch, events, sizeof events) > 0)
-        continue;
-}
-
-/* ---- reading ------------------------------------------------------------------------------------------------------ */
-
-int mailbox_message(struct mailbox *m, uint32_t seq, struct message *out, struct store_error *e)
-{
-    uint64_t start;
-    const uint32_t uid = mailbox_uid(m, seq);
-    struct store_error own = { .code = STORE_OK };
-    const struct message_record *r = mailbox_record(m, uid, &start, &own);
-    if (r == NULL) {
-        if (own.code == STORE_OK)
-            return store_fail(e, STORE_EXPUNGED, 0, "message %u is gone", seq);
-        if (e != NULL)
-            *e = own;
-        return -1;
-    }
-    *out = (struct message){ .uid = uid, .seq = seq, .flags = r->flags, .recent = mailbox_is_recent(m, uid),
-        .keywords = r->keywords, .modseq = r->modseq, .size = r->size, .header_size = r->header_size, .date = r->date,
-        .save_date = r->save_date, .zone = r->zone, .fingerprint = r->fingerprint };
-    return 0;
-}
-
-int mailbox_read_begin(struct mailbox *m, struct store_error *e)
-{
-    struct box_record rec;
-    if (mbox_lock_held(m->box.lock) != MBOX_LOCK_NONE)
-        return 0;
-    mailbox_snapshot_end(m);
-    return box_lock(&m->box, MBOX_LOCK_SHARED, &rec, e);
-}
-
-void mailbox_read_end(struct mailbox *m)
-{
-    mailbox_snapshot_end(m);
-    box_unlock(&m->box);
-}
-
-int mailbox_read(struct mailbox *m, const struct message *msg, uint64_t offset, char *to, size_t n, size_t *got,
-                 struct store_error *e)
-{
-    uint64_t start;
-    struct store_error own = { .code = STORE_OK };
-    if (mailbox_read_begin(m, e) != 0)
-        return -1;
-    const struct message_record *r = mailbox_record(m, msg->uid, &start, &own);
-    if (r == NULL || r->fingerprint != msg->fingerprint || r->size != msg->size) {
-        if (r == NULL && own.code != STORE_OK) {
-            if (e != NULL)
-                *e = own;
-            return -1;
-        }
-        return store_fail(e, STORE_EXPUNGED, 0, "the message is gone");
-    }
-    return content_read(m->content, m->box.fd, r, start, (m->rec.bits & BOX_MBOXO) != 0, offset, to, n, got, e);
-}
-
-void mailbox_cache_get(struct mailbox *m, const struct message *msg, struct str *out)
-{
-    *out = (struct str){ NULL, 0 };
-    if (mailbox_snapshot(m, NULL) == 0)
-        index_get_cache(&m->txn, m->box.id, msg->uid, out);
-}
-
-void mailbox_cache_put(struct mailbox *m, const struct message *msg, struct str blob)
-{
-    const uint32_t head[2] = { msg->uid, (uint32_t)blob.n };
-    if (blob.n > 1 << 20)
-        return;
-    buf_add(&m->cache_pending, head, sizeof head);
-    buf_add(&m->cache_pending, blob.p, blob.n);
-    if (m->cache_pending.len > 4 << 20)
-        mailbox_cache_flush(m);
-}
-
-void mailbox_cache_flush(struct mailbox *m)
-{
-    struct index_txn t;
-    struct box_record rec;
-    if (m->cache_pending.len == 0)
-        return;
-    mailbox_snapshot_end(m);
-    if (index_begin(m->box.store->index, true, &t, NULL) == 0) {
-        int rc = index_get_box(&t, m->box.id, &rec, NULL) == 1 ? 0 : -1;
-        for (size_t at = 0; rc == 0 && at < m->cache_pending.len;) {
-            uint32_t head[2];
-            memcpy(head, m->cache_pending.data + at, sizeof head);
-            at += sizeof head;
-            rc = index_put_cache(&t, m->box.id, head[0], (struct str){ m->cache_pending.data + at, head[1] }, NULL);
-            at += head[1];
-        }
-        if (rc == 0)
-            index_commit(&t, NULL);
-        else
-            index_abort(&t);
-    }
-    buf_clear(&m->cache_pending);
 }

@@ -88,6 +88,13 @@ bool mailbox_is_recent(const struct mailbox *m, uint32_t uid);
 /* Remembers that modseq is a change of our own, and raises the view if nothing of others lies between. */
 void mailbox_own_change(struct mailbox *m, uint64_t modseq);
 
+/* What mailbox.c and view.c share. The UIDs of the snapshot from `from` on are added to the view; what nobody has claimed yet
+ * becomes \Recent for this session (in the index, unless the view is read-only); counts. */
+int view_add_uids(struct mailbox *m, uint32_t from, struct store_error *e);
+int view_claim_recent(struct mailbox *m, struct store_error *e);
+uint32_t view_recent(const struct mailbox *m);
+unsigned view_keywords(const struct mailbox *m);
+
 /* Goes through all records of a box in a transaction, in chunks, for changing: `change` returns true if it changed a record
  * (which gets modseq if with_modseq). Writes the changed chunks, the directory and *rec's counts (not *rec itself). */
 struct chunk_edit {

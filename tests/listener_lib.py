@@ -61,7 +61,8 @@ class RealUser:
         os.chmod(self.inbox, 0o660)
 
     def remove(self):
-        subprocess.run(["userdel", self.name], stderr=subprocess.DEVNULL)
+        # By force: after a failure a session may still be there, and userdel refuses while one is.
+        subprocess.run(["userdel", "-f", self.name], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         shutil.rmtree(self.home, ignore_errors=True)
         for path in (self.inbox, self.inbox + ".lock"):
             with contextlib.suppress(FileNotFoundError):

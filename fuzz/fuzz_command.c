@@ -1,0 +1,93 @@
+/*
+ * The command loop before login, fed with any octets in one go: what a stranger can send. Then every parser of arguments on
+ * the same octets, as a logged-in client's command would reach it.
+ */
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "session/command.h"
+#include "session/fetch.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static enum login_result refuse(void *ctx, const char *mechanism, struct str authzid, struct str user, struct str password)
+{
+    (void)ctx, (void)mechanism, (void)authzid, (void)user, (void)password;
+    return LOGIN_DENIED;
+}
+
+static void before_login(const uint8_t *data, size_t size)
+{
+    int pair[2];
+    const struct config config = { .line_limit = 65536, .literal_limit = 1 << 20, .login_timeout = 5, .idle_timeout = 5 };
+    struct greeter_result result = { .granted = false };
+    if (size > 60000 || pipe2(pair, O_CLOEXEC) != 0)
+        return;
+    const int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (write(pair[1], data, size) != (ssize_t)size)
+        abort();
+    close(pair[1]);
+    const struct greeter_settings settings = { .config = &config, .login = { .check = refuse }, .plaintext_login = true,
+                                               .greeted = true, .in = pair[0], .out = null };
+    greeter_run(&settings, &result);
+    close(pair[0]);
+    close(null);
+    buf_free(&result.tag);
+    buf_free(&result.pending);
+}
+
+static void arguments(struct arena *arena, const char *text, size_t n)
+{
+    struct session s = { .arena = arena };
+    struct parse p = { .at = text, .end = text + n, .arena = arena };
+    struct fetch_items items;
+    struct str out;
+    struct set set;
+    struct flags flags;
+    int32_t day;
+    int64_t date;
+    int zone;
+    uint64_t number;
+    const struct parse start = p;
+    (void)parse_astring(&p, &out), p = start;
+    (void)parse_list_mailbox(&p, &out), p = start;
+    (void)parse_set(&p, &set), p = start;
+    (void)parse_flags(&p, false, &flags), p = start;
+    (void)parse_date(&p, &day), p = start;
+    (void)parse_date_time(&p, &date, &zone), p = start;
+    (void)parse_number64(&p, &number), p = start;
+    (void)fetch_parse(&s, &p, &items);
+    if (p.at > p.end)
+        abort();
+}
+
+/* A name that decodes has one spelling: encoding it again gives it back. */
+static void names(const char *text, size_t n)
+{
+    struct buf utf8 = { 0 }, again = { 0 };
+    if (utf7_to_utf8(&utf8, (struct str){ text, n }) == 0)
+        utf8_to_utf7(&again, buf_str(&utf8));
+    buf_free(&utf8);
+    buf_free(&again);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct arena *arena = arena_new();
+    char *text = malloc(size + 1);           /* of exact size: reading beyond is seen */
+    if (text == NULL)
+        abort();
+    text = realloc(text, size > 0 ? size : 1);
+    if (size > 0)
+        memcpy(text, data, size);
+    before_login(data, size);
+    arguments(arena, text, size);
+    names(text, size);
+    free(text);
+    arena_free(arena);
+    return 0;
+}
