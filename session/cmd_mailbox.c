@@ -6,8 +6,6 @@
 
 #include "session/command.h"
 
-void write_mailbox_flags(struct session *s);
-
 static enum outcome open_mailbox(struct session *s, struct parse *p, bool readonly)
 {
     struct mailbox_name name;

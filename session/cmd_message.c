@@ -79,8 +79,6 @@ static bool keyword_bits(struct session *s, const struct flags *flags, int mode,
     return true;
 }
 
-void write_mailbox_flags(struct session *s);
-
 enum outcome run_store(struct session *s, struct parse *p, bool uid)
 {
     static const char usage[] = "STORE set [+|-]FLAGS[.SILENT] (flags)";

@@ -55,7 +55,9 @@ void write_capabilities(struct buf *out, const struct config *c, unsigned state,
     (void)c;
     buf_puts(out, "IMAP4rev1 LITERAL+");
     if (state == STATE_GREET)
-        buf_puts(out, plaintext_login ? " SASL-IR AUTH=PLAIN AUTH=LOGIN" : " SASL-IR LOGINDISABLED");
+        buf_puts(out, plaintext_login ? " SASL-IR" : " SASL-IR LOGINDISABLED");
+    if (state == STATE_GREET && plaintext_login)
+        write_mechanisms(out);
     for (const struct command *row = commands; row->name != NULL; row++) {
         if (row->capability == NULL || (state == STATE_GREET && !(row->states & STATE_GREET)))
             continue;

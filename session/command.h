@@ -51,6 +51,7 @@ enum outcome bad_arguments(struct session *s, const char *usage);
 enum outcome store_no(struct session *s, const struct store_error *e);
 void untagged(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void write_capabilities(struct buf *out, const struct config *c, unsigned state, bool plaintext_login);
+void write_mechanisms(struct buf *out);                      /* " AUTH=name" for each */
 /* The loop: reads and runs commands until the state is LOGOUT. */
 void command_loop(struct session *s);
 /* Does the line end with "{n}" or "{n+}"? A number out of range is the greatest. */
@@ -65,6 +66,7 @@ void write_string(struct io *io, struct str text);           /* quoted or litera
 void write_nstring(struct io *io, struct str text);          /* NIL for .p NULL */
 void write_astring(struct io *io, struct str text);
 void write_mailbox(struct io *io, const char *name);         /* UTF-8 name in modified UTF-7 */
+void write_mailbox_flags(struct session *s);                 /* untagged FLAGS and PERMANENTFLAGS */
 void write_flags(struct session *s, unsigned flags, uint64_t keywords, bool recent);   /* "(...)" */
 /* Name on the wire to the store's. False: say() was called. */
 bool take_mailbox(struct session *s, struct parse *p, struct mailbox_name *out, bool *directory);

@@ -145,6 +145,12 @@ static const struct mechanism {
     enum outcome (*run)(struct session *s, const struct buf *initial);
 } mechanisms[] = { { "PLAIN", authenticate_plain }, { "LOGIN", authenticate_login } };
 
+void write_mechanisms(struct buf *out)
+{
+    for (size_t i = 0; i < sizeof mechanisms / sizeof *mechanisms; i++)
+        buf_printf(out, " AUTH=%s", mechanisms[i].name);
+}
+
 enum outcome cmd_authenticate(struct session *s, struct parse *p)
 {
     struct str name, encoded = { NULL, 0 };
@@ -167,9 +173,8 @@ enum outcome cmd_authenticate(struct session *s, struct parse *p)
         return say(s, OUTCOME_NO, NULL, "Unsupported authentication mechanism");
     if (!s->greeter->plaintext_login)
         return no_plaintext(s);
-    if (encoded.p != NULL && !str_eq(encoded, STR("=")) && base64_decode(&initial, encoded) != 0)
-        return say(s, OUTCOME_BAD, NULL, "Not base64");
-    const enum outcome outcome = m->run(s, encoded.p != NULL ? &initial : NULL);
+    const bool good = encoded.p == NULL || str_eq(encoded, STR("=")) || base64_decode(&initial, encoded) == 0;
+    const enum outcome outcome = good ? m->run(s, encoded.p != NULL ? &initial : NULL) : say(s, OUTCOME_BAD, NULL, "Not base64");
     if (initial.data != NULL)
         explicit_bzero(initial.data, initial.len);
     buf_free(&initial);

@@ -103,7 +103,6 @@ static void write_flag_names(struct session *s, bool permanent)
     io_puts(io, ")");
 }
 
-void write_mailbox_flags(struct session *s);
 void write_mailbox_flags(struct session *s)
 {
     io_puts(&s->io, "* FLAGS ");
