@@ -189,8 +189,8 @@ enum io_status io_line(struct io *io, struct buf *line, size_t max, int timeout_
     bool long_line = false;
     io->tail_n = 0;
     for (;;) {
-        const char *p = io->input.data + io->used;
         const size_t have = io->input.len - io->used;
+        const char *p = have > 0 ? io->input.data + io->used : "";
         const char *lf = have > 0 ? memchr(p, '\n', have) : NULL;
         const size_t n = lf != NULL ? (size_t)(lf - p) : have;
         if (!long_line && line->len + n <= max + 1) {
