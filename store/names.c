@@ -157,16 +157,18 @@ int names_parse(const struct names *n, struct str name, struct mailbox_name *out
 
 /* ---- opening ------------------------------------------------------------------------------------------------------ */
 
-/* A regular file that is empty or begins like an mbox? The descriptor is closed if not. */
-static int only_mailbox(int fd, const char *name, struct store_error *e)
+/* A regular file that is empty or begins like an mbox? The descriptor is closed if not. INBOX is one whatever it holds: a
+ * delivery may have written half a From_ line, and what is wrong is found when it is read under the lock. */
+static int only_mailbox(int fd, const struct mailbox_name *box, struct store_error *e)
 {
+    const char *name = box->text;
     struct stat st;
     char first[SNIFF];
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         close(fd);
         return store_fail(e, STORE_NONEXISTENT, 0, "%s is not a mailbox", name);
     }
-    const ssize_t got = pread(fd, first, sizeof first, 0);
+    const ssize_t got = box->inbox ? 0 : pread(fd, first, sizeof first, 0);
     if (got < 0 || !mbox_sniff(first, (size_t)got)) {
         close(fd);
         return store_fail(e, STORE_NONEXISTENT, 0, "%s is not a mailbox", name);
@@ -204,7 +206,7 @@ int names_open(struct names *n, const struct mailbox_name *name, int oflags, str
     }
     if (fd < 0)
         return store_fail(e, STORE_IO, errno, "%s", name->text);
-    return only_mailbox(fd, name->text, e);
+    return only_mailbox(fd, name, e);
 }
 
 /* The directory part of a name below the root ("" the root itself) and where the last component begins. */
