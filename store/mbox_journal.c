@@ -191,38 +191,42 @@ int journal_begin(struct mbox_journal *j, int fd, struct store_error *e)
         j->extra = openat(j->dirfd, j->extra_name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         j->fd = j->extra;
     }
+    if (j->fd >= 0) {
+        j->sequence = newest(j->fd, &s, &redo) ? s.sequence : 0;
+        free(redo);
+    }
     if (j->fd < 0 || (j->dirfd >= 0 && allocate(j->fd) != 0)) {
         const int err = errno;
         journal_end(j, false);
         return store_fail(e, STORE_IO, err, "journal");
     }
-    j->sequence = newest(j->fd, &s, &redo) ? s.sequence : 0;
-    free(redo);
     return 0;
 }
 
-int journal_put(struct mbox_journal *j, enum journal_state state, uint64_t gap_start, uint64_t gap_end, uint64_t redo_at,
-                const char *redo, size_t n, struct store_error *e)
+/* Writes the next slot, in the place of the older one. */
+static int write_slot(struct mbox_journal *j, enum journal_state state, uint64_t gap_start, uint64_t gap_end, uint64_t redo_at,
+                      const char *redo, size_t n)
 {
     struct journal_slot s = { .magic = JOURNAL_MAGIC, .sequence = ++j->sequence, .inode = j->inode, .device = j->device,
         .state = state, .gap_start = gap_start, .gap_end = gap_end, .redo_at = redo_at, .redo_size = n };
     const uint64_t at = (s.sequence & 1) * SLOT;
     s.checksum = checksum(&s, redo);
-    if ((n > 0 && file_write(j->fd, redo, n, at + HEAD) != 0) || file_write(j->fd, (const char *)&s, sizeof s, at) != 0
-        || (j->dirfd >= 0 && fdatasync(j->fd) != 0))
+    return (n > 0 && file_write(j->fd, redo, n, at + HEAD) != 0) || file_write(j->fd, (const char *)&s, sizeof s, at) != 0 ? -1 : 0;
+}
+
+int journal_put(struct mbox_journal *j, enum journal_state state, uint64_t gap_start, uint64_t gap_end, uint64_t redo_at,
+                const char *redo, size_t n, struct store_error *e)
+{
+    if (write_slot(j, state, gap_start, gap_end, redo_at, redo, n) != 0 || (j->dirfd >= 0 && fdatasync(j->fd) != 0))
         return store_fail(e, STORE_IO, errno, "journal");
     return 0;
 }
 
+/* A slot that says so takes the place of the older one: were the newest wiped instead, an older step would count again. */
 void journal_end(struct mbox_journal *j, bool durable)
 {
-    static const struct journal_slot none = { 0 };
-    if (j->fd >= 0) {
-        file_write(j->fd, (const char *)&none, sizeof none, 0);
-        file_write(j->fd, (const char *)&none, sizeof none, SLOT);
-        if (durable && j->dirfd >= 0)
-            fdatasync(j->fd);
-    }
+    if (j->fd >= 0 && write_slot(j, JOURNAL_CLEAR, 0, 0, 0, NULL, 0) == 0 && durable && j->dirfd >= 0)
+        fdatasync(j->fd);
     if (j->extra >= 0) {
         unlinkat(j->dirfd, j->extra_name, 0);
         close(j->extra);

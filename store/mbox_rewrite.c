@@ -308,8 +308,11 @@ static int run(struct rewrite *w, const struct mbox_edit *edits, size_t n, struc
         return failed(w);
     const uint64_t size = (uint64_t)st.st_size;
     size_t moves = 0;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         moves += edits[i].n != edits[i].del;
+        if (edits[i].del > 0 && edits[i].n > MBOX_JOURNAL_STEP)     /* could not be done again after a crash */
+            return store_fail(w->e, STORE_LIMIT, 0, "a change of %zu octets is too large", edits[i].n);
+    }
     if (moves > 0 && journal_begin(w->j, w->fd, w->e) != 0)
         return -1;
     int rc = in_place(w, edits, n, moving, &count);
@@ -329,6 +332,8 @@ static int run(struct rewrite *w, const struct mbox_edit *edits, size_t n, struc
     free(w->step);
     if (rc == 0 || (at_end && fstat(w->fd, &st) == 0 && (uint64_t)st.st_size == size))
         journal_end(w->j, !at_end);
+    else if (!mbox_journal_pending(w->j, w->fd))     /* failed before anything was changed: others may use the journal */
+        journal_end(w->j, false);
     return rc;
 }
 

@@ -7,7 +7,8 @@
 /* In-place, crash-safe change of a file whose exclusive lock the caller holds. Never renames, never needs free blocks for
  * a change that only removes.
  *
- * An edit replaces `del` octets at `offset` of the old file by `ins` (n octets). Edits are ascending and do not overlap.
+ * An edit replaces `del` octets at `offset` of the old file by `ins` (n octets). Edits are ascending and do not overlap. One
+ * that replaces (del > 0) inserts at most MBOX_JOURNAL_STEP octets: STORE_LIMIT else.
  *
  * Algorithm: at every instant the file is  LEFT | GAP | RIGHT  where LEFT is final (or still old), RIGHT still old (or
  * final) and GAP is dead octets. Removing moves the gap upwards, step by step, and truncates it away at the end;
@@ -16,7 +17,7 @@
  * in two slots written in turn, fdatasync'ed in the right order. Recovery replays the redo of the newest valid slot and
  * closes the gap by moving RIGHT (to the present end of file: an MDA may have appended meanwhile) down: every message is
  * then there once, whole, in its old or its new form. The journal names the file by device and inode and is refused if it
- * does not fit the file (size, checksum of octets around the gap): it is in the user's own hands. */
+ * does not fit the file (its bounds): it is in the user's own hands. */
 struct mbox_edit {
     uint64_t offset, del;
     const char *ins;

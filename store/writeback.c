@@ -345,5 +345,8 @@ int mailbox_keyword_bit(struct mailbox *m, struct str name, bool create, struct 
         index_abort(&t);
         return -1;
     }
-    return index_commit(&t, e) != 0 ? -1 : bit;
+    if (index_commit(&t, e) != 0)
+        return -1;
+    m->keywords_known = rec.keyword_count;       /* told by the caller, not again by mailbox_sync */
+    return bit;
 }
