@@ -202,7 +202,7 @@ static void show_line(struct walk *w, const char *line, size_t n, bool hashed)
     if (w->out != NULL) {
         buf_add(w->out, line, bare ? n - 1 : n);
         if (bare)
-            buf_add(w->out, "\r\n" + (w->verbatim ? 1 : 0), w->verbatim ? 1 : 2);
+            buf_add(w->out, &"\r\n"[w->verbatim], w->verbatim ? 1 : 2);
     }
     if (w->info != NULL && hashed)
         w->info->fingerprint = hash_line(w->info->fingerprint, line, n - (size_t)lf - (size_t)(lf && !bare));
