@@ -111,9 +111,7 @@ static int plan_message(struct work *w, size_t i, struct store_error *e)
     const struct message_record *r = &w->list[i];
     if (w->blocks[i] != NULL) {
         plan_edit(&w->plan, r->offset + r->block_offset, r->block_size, w->blocks[i], r->block_size);
-        struct message_record *now = &plan_entry(&w->plan, r)->record;
-        now->mbox_flags = now->flags;
-        now->mbox_keywords = now->keywords;
+        struct plan_entry *now = plan_entry(&w->plan, r);
         if (r->uid < w->rec->recent_uid)
             now->bits |= RECORD_OLD;
         if (has_base(w->rec, r))
