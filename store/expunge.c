@@ -110,10 +110,86 @@ int removal_plan(struct box *b, struct box_record *rec, const struct removal *x,
     return removes_base(rec, p) ? carry_base(b, rec, p, e) : 0;
 }
 
+/* ---- leaving the rest of a huge mailbox where it is --------------------------------------------------------------- */
+
+/* The message behind the only removal. */
+static int find_next(void *ctx, const struct message_record *r)
+{
+    struct staying *s = ctx;
+    if (r->uid <= s->p->entries[s->at].uid)
+        return 0;
+    s->record = *r;
+    return 1;
+}
+
+static void pad_lines(struct buf *out, uint64_t n)
+{
+    enum { LINE = 900 };
+    while (n > 0) {
+        uint64_t line = n < LINE ? n : LINE;
+        if (n - line > 0 && n - line < MBOX_PAD_MIN)
+            line -= MBOX_PAD_MIN;
+        buf_puts(out, "X-IMAPD-Pad:");
+        for (uint64_t i = MBOX_PAD_MIN; i < line; i++)
+            buf_addc(out, ' ');
+        buf_addc(out, '\n');
+        n -= line;
+    }
+}
+
+/* The text of the last edit again, with pad before its block. */
+static void pad_edit(struct plan *p, struct plan_entry *entry, uint64_t pad)
+{
+    struct mbox_edit *edit = &p->edits[p->edit_n - 1];
+    struct buf text = { 0 };
+    const char *ins = p->text.data + (uintptr_t)edit->ins;
+    const size_t before = edit->n - entry->block_size;
+    buf_add(&text, ins, before);
+    pad_lines(&text, pad);
+    buf_add(&text, ins + before, entry->block_size);
+    edit->ins = (const char *)(uintptr_t)p->text.len;
+    edit->n = text.len;
+    buf_add(&p->text, text.data, text.len);
+    buf_free(&text);
+    entry->growth += (int32_t)pad;
+    entry->block_offset += (uint32_t)pad;
+}
+
+/* One run of messages is removed, far from the end: the next message's header gets a pad, such that what is behind it can stay
+ * where it is or be moved by the file system (mbox_collapse_block). */
+static int pad_plan(struct box *b, struct box_record *rec, struct plan *p, struct store_error *e)
+{
+    struct staying s = { .p = p };
+    const bool carries = p->edit_n == 2;             /* the next message's header is changed already */
+    const uint64_t at = p->edits[0].offset, removed = p->edits[0].del;
+    if (p->edit_n > 2 || p->entry_n == 0 || at + removed >= rec->file.size
+        || rec->file.size - at - removed < (uint64_t)MBOX_COLLAPSE_TAIL)
+        return 0;
+    s.at = p->entry_n - 1 - carries;
+    const int found = box_visit(b, rec, NULL, find_next, &s, e);
+    if (found <= 0)
+        return found;
+    if (!carries && plan_header(p, b, rec, &s.record, false, e) != 0)
+        return -1;
+    const struct mbox_edit *edit = &p->edits[1];
+    const uint64_t shorter = removed + edit->del - edit->n, region = edit->offset + edit->del - at;
+    const uint64_t pad = edit->n > removed + edit->del ? UINT64_MAX : mbox_collapse_pad(b->fd, at, region, shorter);
+    if (pad == UINT64_MAX && !carries) {             /* not so, then */
+        p->edit_n--;
+        p->entry_n--;
+    } else if (pad != UINT64_MAX && pad > 0) {
+        pad_edit(p, &p->entries[p->entry_n - 1], pad);
+        rec->base_offset += carries ? pad : 0;
+    }
+    return 0;
+}
+
 static int expunge_locked(struct box *b, struct box_record *rec, const struct removal *x, size_t *count, struct store_error *e)
 {
     struct plan p = { .moves = true };
     int rc = removal_plan(b, rec, x, &p, e);
+    if (rc == 0 && p.entry_n > 0)
+        rc = pad_plan(b, rec, &p, e);
     for (size_t i = 0; i < p.entry_n; i++)
         *count += p.entries[i].removed;
     if (rc == 0 && p.entry_n > 0)

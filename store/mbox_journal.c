@@ -88,7 +88,7 @@ uint64_t journal_sum(uint64_t h, const void *octets, size_t n)
     return h;
 }
 
-static int guard(int fd, struct journal_guard *g)
+int journal_guard_again(int fd, struct journal_guard *g)
 {
     char octets[JOURNAL_GUARD];
     if (g->n > JOURNAL_GUARD || file_read(fd, octets, (size_t)g->n, g->at) != 0)
@@ -101,20 +101,20 @@ int journal_guard_before(int fd, uint64_t at, uint64_t low, struct journal_guard
 {
     g->n = at - low < JOURNAL_GUARD ? at - low : JOURNAL_GUARD;
     g->at = at - g->n;
-    return guard(fd, g);
+    return journal_guard_again(fd, g);
 }
 
 int journal_guard_after(int fd, uint64_t at, uint64_t size, struct journal_guard *g)
 {
     g->at = at;
     g->n = at >= size ? 0 : size - at < JOURNAL_GUARD ? size - at : JOURNAL_GUARD;
-    return guard(fd, g);
+    return journal_guard_again(fd, g);
 }
 
 bool journal_guard_holds(int fd, const struct journal_guard *g)
 {
     struct journal_guard now = *g;
-    return guard(fd, &now) == 0 && now.sum == g->sum;
+    return journal_guard_again(fd, &now) == 0 && now.sum == g->sum;
 }
 
 /* ---- the files ---------------------------------------------------------------------------------------------------- */
@@ -204,7 +204,7 @@ static bool newest(int fd, struct journal_slot *out, char **redo)
     for (uint64_t i = 0; i < 2; i++) {
         struct journal_slot s;
         if (file_read(fd, (char *)&s, sizeof s, i * JOURNAL_SLOT) != 0 || s.magic != JOURNAL_MAGIC || s.redo_size > MBOX_STEP
-            || s.pieces > s.redo_size / sizeof(struct journal_piece) || s.state > JOURNAL_MOVE
+            || s.pieces > s.redo_size / sizeof(struct journal_piece) || s.state > JOURNAL_COLLAPSE
             || (found && s.sequence < out->sequence))
             continue;
         char *octets = xmalloc((size_t)s.redo_size + 8);

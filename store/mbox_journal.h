@@ -12,7 +12,9 @@ enum journal_state {
     JOURNAL_EXTENDING,       /* the file is being made longer, from gap_start to gap_end; a NUL at gap_start: not finished */
     JOURNAL_GAP,             /* LEFT | GAP | RIGHT; redo, if any, is applied first; then the edits of the list after `done` */
     JOURNAL_TRUNCATING,      /* all is done but cutting the file at gap_start; a NUL there: not cut yet */
-    JOURNAL_MOVE             /* as GAP, before the first step; the target's text is there but perhaps its first octet */
+    JOURNAL_MOVE,            /* as GAP, before the first step; the target's text is there but perhaps its first octet */
+    JOURNAL_COLLAPSE         /* the blocks from gap_start to gap_end are being taken out, then the redo is written; the octets
+                                at left.at are those of the left guard before and those of the right guard after that */
 };
 enum { JOURNAL_HEAD = 4096, JOURNAL_SLOT = MBOX_STEP + JOURNAL_HEAD, JOURNAL_LIST = 2 * JOURNAL_SLOT,
        JOURNAL_SIZE = JOURNAL_LIST + (MBOX_STEP < 65536 ? 65536 : MBOX_STEP), JOURNAL_GUARD = 64 };
@@ -64,6 +66,7 @@ uint64_t journal_sum(uint64_t h, const void *octets, size_t n);
 /* The guard over up to JOURNAL_GUARD octets before (after) `at`, none of them before `low` (at or beyond `size`). */
 int journal_guard_before(int fd, uint64_t at, uint64_t low, struct journal_guard *g);
 int journal_guard_after(int fd, uint64_t at, uint64_t size, struct journal_guard *g);
+int journal_guard_again(int fd, struct journal_guard *g);          /* its sum as it is now */
 bool journal_guard_holds(int fd, const struct journal_guard *g);
 int file_write(int fd, const char *p, size_t n, uint64_t at);      /* whole, or -1 with errno */
 int file_read(int fd, char *p, size_t n, uint64_t at);             /* whole, or -1 with errno (EIO at the end of the file) */
@@ -79,6 +82,7 @@ struct rewrite {
     struct journal_slot slot;        /* the last one that was put */
     const struct mbox_edit *edits;   /* of this pass */
     size_t edit_n;
+    bool whole;                      /* recovery would do all of the change */
     char *step;                      /* MBOX_STEP octets on their way */
     size_t n, done, done_before;     /* octets in step; edits in LEFT and step; in LEFT */
     uint64_t low;                    /* what lies before it may have been changed in place, and is not synced yet */
@@ -89,4 +93,10 @@ int rewrite_up(struct rewrite *w);
 /* The file is made longer by NULs from size on, with the room for them on disk; the slot says so. Nothing has changed if it
  * fails. */
 int rewrite_extend(struct rewrite *w, uint64_t size, uint64_t growth);
+/* All edits at once, if what is behind them need not move or can be moved by the file system: 0; 1: not so, nothing was
+ * changed; -1. */
+int rewrite_region(struct rewrite *w, const struct mbox_edit *edits, size_t n, uint64_t size);
+/* Does what a slot of JOURNAL_COLLAPSE says, or the rest of it: 0; 1 it does not fit the file; 2 the file system refuses, nothing
+ * was changed; -1 errno. */
+int rewrite_collapsed(int fd, const struct journal_slot *s, const struct journal_piece *piece, const char *octets);
 #endif

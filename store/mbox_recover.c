@@ -74,6 +74,17 @@ static int recover_gap(struct mbox_journal *j, int fd, const struct journal_foun
     return go_on(&w);
 }
 
+/* 0, 1 it does not fit, -1. */
+static int recover_collapse(int fd, const struct journal_found *f, uint64_t size, struct store_error *e)
+{
+    const struct journal_slot *s = &f->slot;
+    if (s->pieces != 1 || s->gap_start >= s->gap_end || s->gap_end >= UINT64_MAX / 2 || f->pieces[0].n > MBOX_STEP
+        || f->pieces[0].n != s->redo_size - sizeof *f->pieces || f->pieces[0].at + f->pieces[0].n != s->left.at || s->left.at > size)
+        return 1;
+    const int rc = rewrite_collapsed(fd, s, f->pieces, f->octets);
+    return rc == 2 ? 0 : rc < 0 ? store_fail(e, STORE_IO, errno, "recovery") : rc;
+}
+
 /* What was added, or is not cut off yet, goes: from start to end, or to the end of the NULs if not all was added. */
 static int recover_end(struct mbox_journal *j, int fd, const struct journal_slot *s, uint64_t size, struct store_error *e)
 {
@@ -103,20 +114,19 @@ int mbox_journal_recover(struct mbox_journal *j, int fd, bool *refused, struct s
     if (f.slot.state == JOURNAL_MOVE) {
         journal_leave(j);
         rc = store_fail(e, STORE_INUSE, 0, "a MOVE between %.100s and %.100s must be finished", f.slot.from_name, f.slot.to_name);
-    } else if (f.slot.state == JOURNAL_GAP && !fits(fd, &f, size)) {
-        if (f.slot.device != st.st_dev) {
-            journal_leave(j);        /* another file, on another file system */
+    } else {
+        rc = f.slot.state == JOURNAL_COLLAPSE ? recover_collapse(fd, &f, size, e)
+            : f.slot.state != JOURNAL_GAP ? recover_end(j, fd, &f.slot, size, e) : fits(fd, &f, size) ? recover_gap(j, fd, &f, e) : 1;
+        if (rc == 0) {
+            journal_end(j, true);
+        } else if (rc < 0 || f.slot.device != st.st_dev) {
+            journal_leave(j);            /* in the latter case: of another file, on another file system */
         } else {
             if (refused != NULL)
                 *refused = true;
             journal_refuse(j);
         }
-    } else {
-        rc = f.slot.state == JOURNAL_GAP ? recover_gap(j, fd, &f, e) : recover_end(j, fd, &f.slot, size, e);
-        if (rc == 0)
-            journal_end(j, true);
-        else
-            journal_leave(j);
+        rc = rc > 0 ? 0 : rc;
     }
     journal_found_free(&f);
     return rc;

@@ -39,7 +39,10 @@ static int put(struct rewrite *w, enum journal_state state, uint64_t gap_start, 
     if (journal_guard_before(w->fd, below ? piece->at : gap_start, state == JOURNAL_EXTENDING ? w->low : 0, &w->slot.left) != 0
         || journal_guard_after(w->fd, above ? piece->at + piece->n : gap_end, size, &w->slot.right) != 0)
         return failed(w);
-    return journal_put(w->j, &w->slot, piece, piece != NULL, w->step, w->e);
+    if (journal_put(w->j, &w->slot, piece, piece != NULL, w->step, w->e) != 0)
+        return -1;
+    w->whole = w->slot.list_count > 0;
+    return 0;
 }
 
 static void tick(struct rewrite *w)
@@ -416,16 +419,19 @@ static int move(struct rewrite *w, const struct mbox_edit *moving, size_t count,
         return append(w, &moving[0]);
     if (any_prefix_grows(moving, count))
         return both_ways(w, moving, count, size);
+    const int rc = rewrite_region(w, moving, count, size);
+    if (rc <= 0)
+        return rc;
     return pass_up(w, moving, count);
 }
 
 /* After a failure: what was begun is finished or taken back at once, if that can be done. 0: it is done as asked. */
-static int mend(struct rewrite *w, bool whole)
+static int mend(struct rewrite *w)
 {
     if (mbox_journal_pending(w->j, w->fd) == MBOX_PENDING_NONE)
         return -1;
     journal_leave(w->j);
-    return mbox_journal_recover(w->j, w->fd, NULL, NULL) == 0 && whole ? 0 : -1;
+    return mbox_journal_recover(w->j, w->fd, NULL, NULL) == 0 && w->whole ? 0 : -1;
 }
 
 static int run(struct rewrite *w, const struct mbox_edit *edits, size_t n, struct mbox_edit *moving)
@@ -446,7 +452,6 @@ static int run(struct rewrite *w, const struct mbox_edit *edits, size_t n, struc
     w->step = xmalloc(MBOX_STEP);
     int rc = in_place(w, edits, n, moving, &count);
     const bool at_end = rc == 0 && count == 1 && moving[0].offset == size && moving[0].del == 0;
-    const bool whole = count > 0 && !at_end && !any_prefix_grows(moving, count);
     if (rc == 0 && count > 0)
         rc = move(w, moving, count, size);
     free(w->step);
@@ -455,7 +460,7 @@ static int run(struct rewrite *w, const struct mbox_edit *edits, size_t n, struc
     if (rc == 0 || mbox_journal_pending(w->j, w->fd) == MBOX_PENDING_NONE)
         journal_end(w->j, !at_end);
     else
-        rc = mend(w, whole && w->slot.list_count > 0);
+        rc = mend(w);
     return rc;
 }
 

@@ -35,6 +35,17 @@ void mbox_journal_close(struct mbox_journal *j);
 int mbox_rewrite(struct mbox_journal *j, int fd, const struct mbox_edit *edits, size_t n,
                  void (*tick)(void *ctx), void *ctx, struct store_error *e);
 
+/* What is behind a removal need not be copied if the file gets shorter by whole blocks, or not at all, on file systems that
+ * can take blocks out (mbox_collapse_block: their size, 0 if they cannot), and more than MBOX_COLLAPSE_TAIL octets are
+ * behind it. The pad that a caller should insert for that into a region of `region` octets at `at` which becomes `shorter`
+ * octets shorter: 0 or at least MBOX_PAD_MIN; UINT64_MAX: it cannot be had. */
+#ifndef MBOX_COLLAPSE_TAIL
+#define MBOX_COLLAPSE_TAIL (8 << 20)
+#endif
+enum { MBOX_PAD_MIN = 13 };
+uint64_t mbox_collapse_block(int fd);
+uint64_t mbox_collapse_pad(int fd, uint64_t at, uint64_t region, uint64_t shorter);
+
 /* MOVE: `text` comes to the end of the target and the edits (which remove and shorten only) are done in the source, all or
  * nothing. The exclusive locks of both are held; they may be the same file. Names are those of the mailboxes, for
  * recovery (at most MBOX_MOVE_NAME - 1 octets). begin: durable in the target on return, and sure to be finished in the
