@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "base/xmalloc.h"
 #include "store/index_private.h"
@@ -33,15 +34,18 @@ int index_put_chunks(struct index_txn *t, uint64_t id, const struct chunk_info *
     return index_put(t, TABLE_CHUNKS, key, 8, infos, n * sizeof *infos, e);
 }
 
-/* Where the map that holds this octet begins; LMDB tells it for fixed maps only. */
-static char *find_map(const char *octet)
+/* Where the map begins; LMDB tells it for fixed maps only. */
+static char *find_map(MDB_env *env)
 {
     char line[512];
+    struct stat st;
+    mdb_filehandle_t fd;
+    FILE *maps = mdb_env_get_fd(env, &fd) == 0 && fstat(fd, &st) == 0 ? fopen("/proc/self/maps", "re") : NULL;
     char *found = NULL;
-    FILE *maps = fopen("/proc/self/maps", "re");
     while (maps != NULL && found == NULL && fgets(line, sizeof line, maps) != NULL) {
-        void *start, *end;
-        if (sscanf(line, "%p-%p", &start, &end) == 2 && (char *)start <= octet && octet < (char *)end)
+        void *start;
+        unsigned long inode, offset;
+        if (sscanf(line, "%p-%*p %*s %lx %*s %lu", &start, &offset, &inode) == 3 && inode == st.st_ino && offset == 0)
             found = start;
     }
     if (maps != NULL)
@@ -51,21 +55,17 @@ static char *find_map(const char *octet)
 
 /* Pages of the map count as memory of the process once they were read: given back now and then. They stay in the page cache,
  * and pointers into the map stay valid. */
-static void bound_memory(struct index *x, const MDB_val *v)
+static void bound_memory(struct index *x, size_t n)
 {
     MDB_envinfo info;
-    x->touched += v->mv_size;
+    x->touched += n;
     if (x->touched < TOUCHED)
         return;
     x->touched = 0;
     if (x->map == NULL)
-        x->map = find_map(v->mv_data);
-    if (x->map == NULL || mdb_env_info(x->env, &info) != 0 || (char *)v->mv_data < x->map
-        || (size_t)((char *)v->mv_data - x->map) >= info.me_mapsize) {
-        x->map = NULL;           /* a dirty page of a writing transaction */
-        return;
-    }
-    madvise(x->map, (info.me_last_pgno + 1) * 4096, MADV_DONTNEED);
+        x->map = find_map(x->env);
+    if (x->map != NULL && mdb_env_info(x->env, &info) == 0)
+        madvise(x->map, (info.me_last_pgno + 1) * 4096, MADV_DONTNEED);
 }
 
 const struct message_record *index_chunk(struct index_txn *t, uint64_t id, const struct chunk_info *info)
@@ -76,8 +76,7 @@ const struct message_record *index_chunk(struct index_txn *t, uint64_t id, const
     if (index_get(t, TABLE_CHUNK, key, sizeof key, &v) != 0 || info->count == 0 || info->count > INDEX_CHUNK
         || v.mv_size != info->count * sizeof(struct message_record))
         return NULL;
-    if (!t->write)
-        bound_memory(t->index, &v);
+    bound_memory(t->index, v.mv_size);
     if ((uintptr_t)v.mv_data % 8 == 0)
         return v.mv_data;
     if (t->index->chunk_copy == NULL)
