@@ -14,6 +14,7 @@ struct store {
     struct index *index;
     struct mbox_journal *journal;
     int index_dirfd;                 /* -1: index in memory */
+    bool durable_flags;              /* STORE writes flags into the mbox at once */
     void (*warning)(const char *text);       /* may be NULL */
 };
 
