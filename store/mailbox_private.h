@@ -14,6 +14,7 @@ struct store {
     struct index *index;
     struct mbox_journal *journal;
     int index_dirfd;                 /* -1: index in memory */
+    struct mbox_lock_session locks;
 };
 
 /* One mbox file and its place in the index, without a view. */
