@@ -197,6 +197,8 @@ static enum dotlock_result make(struct dotlock *d)
 {
     char name[64];
     struct stat st;
+    if (dotlock_is_busy(d))
+        return DOTLOCK_BUSY;                 /* not to make a file for nothing */
     const int fd = make_temporary(d, name, sizeof name);
     if (fd < 0)
         return DOTLOCK_IMPOSSIBLE;

@@ -6,8 +6,8 @@
  * would keep it out for ever. So whoever finds that others want the lock (it had to wait itself, or files came and went in the
  * directory while it had the dotlock: somebody's tries) leaves the mailbox alone after each change, whoever made it
  * (the file's ctime says when), for as long as locks are held here: half of the time is then free. Readers
- * look for a dotlock and keep out, so that a writer which has it gets the kernel's locks; for the same reason a writer of
- * ours which only readers keep out holds the dotlock for a moment until they are gone.
+ * look for a dotlock and keep out, so that a writer which has it gets the kernel's locks. A writer of ours that has waited
+ * in vain does the same now and then: it takes the dotlock first and waits for the others, a quarter of a second and no longer.
  */
 #include "store/mbox_lock.h"
 
@@ -31,7 +31,7 @@
 
 enum { TOUCH_EACH = 30 };                                              /* s */
 enum { PAUSE_MIN = 10, PAUSE_MAX = 1000, CONTENDED = 3000 };           /* ms */
-enum { DRAIN = 250, DRAIN_EACH = 2000, ENDING = 2000 };                /* ms */
+enum { PATIENCE = 200, INSIST = 250, ENDING = 2000 };                  /* ms */
 #define NFS_MAGIC 0x6969
 
 struct mbox_lock {
@@ -42,7 +42,7 @@ struct mbox_lock {
     enum mbox_lock_kind held;
     bool flocked, nfs;
     time_t touched;
-    int64_t since, drained, seen_hold;       /* ms: lock had, last drain, how long others seem to hold it */
+    int64_t since, insist_at, seen_hold;     /* ms: lock had, not to insist before, how long others seem to hold it */
     struct timespec directory;       /* its mtime when we had the dotlock */
 };
 
@@ -68,7 +68,7 @@ struct mbox_lock *mbox_lock_new(int fd, int dirfd, const char *leaf, bool inbox,
 {
     struct mbox_lock *l = xcalloc(1, sizeof *l);
     struct statfs fs;
-    *l = (struct mbox_lock){ .fd = fd, .dirfd = dirfd, .session = session, .drained = -DRAIN_EACH };
+    *l = (struct mbox_lock){ .fd = fd, .dirfd = dirfd, .session = session };
     l->nfs = fstatfs(fd, &fs) == 0 && (unsigned long)fs.f_type == NFS_MAGIC;
     if (leaf != NULL && dirfd >= 0) {
         l->leaf = xstrdup(leaf);
@@ -198,29 +198,43 @@ void mbox_lock_release(struct mbox_lock *l)
     release_all(l);
 }
 
-/* Only readers keep us out: the dotlock keeps new ones away until those are done, or for DRAIN. */
-static bool drain_readers(struct mbox_lock *l)
+/* Waiting for locks of the kernel while the dotlock is held: allowed because it has an end. */
+static bool wait_for(struct mbox_lock *l, bool (*take)(struct mbox_lock *l, enum mbox_lock_kind kind), int64_t until)
 {
-    struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    const int64_t begin = now_ms(CLOCK_MONOTONIC);
-    if (l->dotlock == NULL || begin - l->drained < DRAIN_EACH || fcntl(l->fd, F_OFD_GETLK, &whole) != 0 || whole.l_type != F_RDLCK
-        || !take_dotlock(l))
-        return false;
-    l->drained = begin;
-    bool had = take_fcntl(l, MBOX_LOCK_EXCLUSIVE);
-    while (!had && dotlock_held(l->dotlock) && now_ms(CLOCK_MONOTONIC) - begin < DRAIN) {
-        wait_ms(2);
-        had = take_fcntl(l, MBOX_LOCK_EXCLUSIVE);
+    while (!take(l, MBOX_LOCK_EXCLUSIVE)) {
+        if (now_ms(CLOCK_MONOTONIC) >= until)
+            return false;
+        wait_ms(1);
     }
-    return had;
+    return true;
+}
+
+/* The other way round, where all that come after us and take the dotlock first, or look at it, stand in line. The kind that
+ * was busy, NULL if all were had. */
+static const char *insist(struct mbox_lock *l)
+{
+    const char *busy = NULL;
+    const int64_t until = now_ms(CLOCK_MONOTONIC) + INSIST;
+    l->held = MBOX_LOCK_EXCLUSIVE;
+    if (!take_dotlock(l))
+        busy = "dotlock";
+    else if (!wait_for(l, take_fcntl, until))
+        busy = "fcntl";
+    else if (!wait_for(l, take_flock, until))
+        busy = "flock";
+    if (busy == NULL || strcmp(busy, "dotlock") != 0)
+        l->insist_at = until + INSIST + random_octet();
+    if (busy != NULL)
+        release_all(l);
+    return busy;
 }
 
 /* The kind that was busy, NULL if all were had. */
-static const char *try_all(struct mbox_lock *l, enum mbox_lock_kind kind, bool drain)
+static const char *try_all(struct mbox_lock *l, enum mbox_lock_kind kind)
 {
     const char *busy = NULL;
     l->held = kind;
-    if (!take_fcntl(l, kind) && !(drain && drain_readers(l)))
+    if (!take_fcntl(l, kind))
         busy = "fcntl";
     else if (!take_flock(l, kind))
         busy = "flock";
@@ -258,14 +272,14 @@ int mbox_lock_acquire(struct mbox_lock *l, enum mbox_lock_kind kind, unsigned ti
             wait_ms(pause);
             continue;
         }
-        busy = try_all(l, kind, write && left > DRAIN);
+        busy = write && waited > PATIENCE && begin + waited >= l->insist_at ? insist(l) : try_all(l, kind);
         if (busy == NULL)
             break;
         if (write)
             note_busy(l);
         if (left <= 0 || (waited >= ENDING && is_ending()))
             return in_use(l, busy, waited, e);
-        wait_ms(1 + random_octet() % (left > 50 ? 50 : 10));
+        wait_ms(1 + random_octet() % (left > 50 && waited < PATIENCE ? 50 : 10));
     }
     l->since = now_ms(CLOCK_MONOTONIC);
     l->touched = time(NULL);
