@@ -34,12 +34,10 @@ static pid_t listed(int fd, const char *kind)
     return found;
 }
 
-static pid_t find(int fd, const char *kind)
+static pid_t has_fcntl(int fd)
 {
     struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    if (strcmp(kind, "fcntl") == 0 && fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK && whole.l_pid > 0)
-        return whole.l_pid;
-    return listed(fd, "FLOCK");
+    return fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK && whole.l_pid > 0 ? whole.l_pid : 0;
 }
 
 /* " (NAME)", or that there is no such process, or nothing. */
@@ -64,14 +62,19 @@ static void program(pid_t pid, char *out, size_t size)
 void lock_holder_describe(int fd, const struct dotlock *d, const char *kind, unsigned waited, char *out, size_t size)
 {
     struct dotlock_holder h = { .pid = 0 };
-    const bool dot = strcmp(kind, "dotlock") == 0;
-    const bool there = d != NULL && dotlock_look(d, &h);
+    const bool there = d != NULL && dotlock_look(d, &h), dot = strcmp(kind, "dotlock") == 0;
     char name[64] = "", who[100] = "", since[60];
-    const pid_t pid = dot ? h.pid : find(fd, kind);
+    const pid_t by_fcntl = strcmp(kind, "flock") != 0 ? has_fcntl(fd) : 0, by_flock = by_fcntl == 0 ? listed(fd, "FLOCK") : 0;
+    pid_t pid = by_fcntl > 0 ? by_fcntl : by_flock;
+    if (!dot || (pid > 0 && pid != h.pid)) {     /* who has the dotlock may himself wait for that one */
+        kind = by_fcntl > 0 ? "fcntl" : by_flock > 0 ? "flock" : kind;
+    } else {
+        pid = h.pid;
+    }
     if (pid > 0) {
         program(pid, name, sizeof name);
         snprintf(who, sizeof who, " of process %d%s", (int)pid, name);
-    } else if (dot && there) {
+    } else if (there && strcmp(kind, "dotlock") == 0) {
         snprintf(who, sizeof who, " of user %u, who wrote no process into it", (unsigned)h.uid);
     }
     const long long age = there ? (long long)(time(NULL) - h.since.tv_sec) : -1;
@@ -79,5 +82,5 @@ void lock_holder_describe(int fd, const struct dotlock *d, const char *kind, uns
         snprintf(since, sizeof since, ", for %lld s", age);
     else
         snprintf(since, sizeof since, ", for at least %u s", waited);
-    snprintf(out, size, "%s%s%s%s", kind, dot ? "" : " lock", who, since);
+    snprintf(out, size, "%s%s%s%s", kind, strcmp(kind, "dotlock") == 0 ? "" : " lock", who, since);
 }

@@ -394,7 +394,7 @@ static void test_holder(void **state)
     (void)state;
     open_user(&u, "box");
     pid_t pid = hold_in_child(MBOX_LOCK_EXCLUSIVE);
-    snprintf(want, sizeof want, "box is locked by another program (fcntl lock of process %d (unit_lock), for ", (int)pid);
+    snprintf(want, sizeof want, "box is locked by another program (flock lock of process %d (unit_lock), for ", (int)pid);
     expect_text(&u, want);
     kill(pid, SIGKILL);
     status_of(pid);
