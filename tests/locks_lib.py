@@ -108,6 +108,7 @@ class Tmux:
     def __init__(self, box, name, argv):
         self.base = ['env', '-u', 'TMUX', 'tmux', '-f', '/dev/null', '-L', 'imapd-locks-%d-%s' % (os.getpid(), name)]
         command = ' '.join(box.prefix() + ['env', 'HOME=' + box.dir, 'LOGNAME=nobody', 'TERM=screen'] + argv)
+        command += '; :'                 # a shell between: tmux lets its own children go on when they are stopped
         subprocess.run(self.base + ['new-session', '-d', '-x', '100', '-y', '30', command], check=True, cwd=box.dir)
 
     def screen(self):
