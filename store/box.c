@@ -68,7 +68,7 @@ int box_open(struct box *b, struct store *s, const struct mailbox_name *name, bo
         b->fd = -1;
         return -1;
     }
-    b->lock = mbox_lock_new(b->fd, b->dirfd, b->leaf, b->name.inbox ? s->settings->locker_fd : -1);
+    b->lock = mbox_lock_new(b->fd, b->dirfd, b->leaf, b->name.inbox, &s->locks);
     return 0;
 }
 
@@ -100,7 +100,7 @@ static int reopen_if_replaced(struct box *b, struct store_error *e)
         b->fd = -1;
         return -1;
     }
-    b->lock = mbox_lock_new(b->fd, b->dirfd, b->leaf, b->name.inbox ? b->store->settings->locker_fd : -1);
+    b->lock = mbox_lock_new(b->fd, b->dirfd, b->leaf, b->name.inbox, &b->store->locks);
     return 1;
 }
 

@@ -76,6 +76,7 @@ int store_open(struct store **out, const struct store_settings *settings, void (
     s->settings = settings;
     s->index_dirfd = -1;
     s->warning = warning;
+    s->locks = (struct mbox_lock_session){ .locker_fd = settings->locker_fd, .warning = warning };
     open_index(s, e != NULL ? e : &own, warning);
     if (s->index == NULL || names_open_root(&s->names, settings, e) != 0) {
         store_close(s);
