@@ -109,6 +109,7 @@ enum outcome run_store(struct session *s, struct parse *p, bool uid)
         write_mailbox_flags(s);
     if (rc == 0)
         rc = mailbox_store(s->mailbox, seqs, n, &change, stored, &st, &gone, &e);
+    session_flags_changed(s);
     free(seqs);
     if (rc != 0)
         return store_no(s, &e);

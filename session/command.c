@@ -349,8 +349,11 @@ static void one_command(struct session *s, struct buf *line)
 void command_loop(struct session *s)
 {
     struct buf line = { 0 };
-    while (s->state != STATE_LOGOUT && !s->io.failed)
+    while (s->state != STATE_LOGOUT && !s->io.failed) {
         one_command(s, &line);
+        if (s->io.chore_at != 0 && io_now_ms() >= s->io.chore_at)
+            s->io.chore(s->io.ctx);
+    }
     io_flush(&s->io);
     buf_free(&line);
 }

@@ -61,6 +61,9 @@ enum io_status literal_begin(struct session *s, bool synchronising);
 /* Tells what changed in the selected mailbox. */
 bool session_sync(struct session *s, bool expunges);    /* false: the mailbox is locked just now, try again */
 void session_unselect(struct session *s, bool checkpoint);
+/* Flags have changed: they will be in the mailbox file within FLAGS_WITHIN ms, however busy the client is. */
+enum { FLAGS_WITHIN = 20000 };
+void session_flags_changed(struct session *s);
 /* Strings of responses. */
 void write_string(struct io *io, struct str text);           /* quoted or literal */
 void write_nstring(struct io *io, struct str text);          /* NIL for .p NULL */

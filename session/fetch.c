@@ -175,6 +175,8 @@ static int set_seen(struct fetching *f, const uint32_t *seqs, size_t n, bool *ch
         changed[i] = mailbox_message(m, seqs[i], &msg, NULL) == 0 && !(msg.flags & FLAG_SEEN);
         any |= changed[i];
     }
+    if (any)
+        session_flags_changed(f->s);
     return any ? mailbox_store(m, seqs, n, &seen, NULL, NULL, NULL, e) : 0;
 }
 

@@ -16,6 +16,13 @@
 
 enum { CHUNK = 16384, RELIEVE = 1 << 18, WRITE_TIMEOUT = 300000 };
 
+int64_t io_now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 void io_init(struct io *io, int in, int out, struct str pending)
 {
     *io = (struct io){ .in = in, .out = out };
@@ -46,6 +53,22 @@ static int wait_for(struct pollfd *p, nfds_t n, int timeout_ms)
     sigset_t none;
     sigemptyset(&none);
     return ppoll(p, n, &t, &none);
+}
+
+/* For input: what is due while nothing comes is done meanwhile. */
+static int wait_for_input(struct io *io, struct pollfd *p, nfds_t n, int timeout_ms)
+{
+    const int64_t deadline = io_now_ms() + timeout_ms;
+    for (;;) {
+        const int64_t now = io_now_ms(), left = deadline > now ? deadline - now : 0;
+        const bool due_first = io->chore_at != 0 && io->chore_at < deadline;
+        const int64_t due = due_first ? (io->chore_at > now ? io->chore_at - now : 0) : left;
+        const int ready = wait_for(p, n, (int)due);
+        if (ready != 0 || !due_first)
+            return ready;
+        io->chore_at = 0;
+        io->chore(io->ctx);
+    }
 }
 
 /* A socket is written as far as it takes now; anything else (a pipe, a file) takes all that poll says it does. */
@@ -116,13 +139,6 @@ void io_printf(struct io *io, const char *fmt, ...)
         buf_add(&io->output, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
 }
 
-int64_t io_now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 enum io_status io_wait(struct io *io, int other, int timeout_ms)
 {
     struct pollfd p[2] = { { .fd = io->in, .events = POLLIN }, { .fd = other, .events = POLLIN } };
@@ -132,7 +148,7 @@ enum io_status io_wait(struct io *io, int other, int timeout_ms)
         return IO_EOF;
     io_flush(io);
     about_to_wait(io);
-    const int n = wait_for(p, other >= 0 ? 2 : 1, timeout_ms);
+    const int n = wait_for_input(io, p, other >= 0 ? 2 : 1, timeout_ms);
     if (n < 0)
         return IO_EOF;                   /* a signal that we catch means: end */
     if (n == 0)
@@ -151,7 +167,7 @@ static enum io_status fill(struct io *io, int timeout_ms)
     io_flush(io);
     about_to_wait(io);
     struct pollfd p = { .fd = io->in, .events = POLLIN };
-    const int ready = wait_for(&p, 1, timeout_ms);
+    const int ready = wait_for_input(io, &p, 1, timeout_ms);
     if (ready <= 0)
         return ready == 0 ? IO_TIMEOUT : IO_EOF;
     char *room = buf_room(&io->input, CHUNK);

@@ -16,6 +16,8 @@ struct io {
     uint64_t flushes;                /* how often output was written: what is told cannot be taken back */
     bool eof, failed;                /* no more input; output cannot be written */
     void (*before_wait)(void *ctx);  /* called before anything that may block: gives locks back */
+    void (*chore)(void *ctx);        /* called once chore_at (io_now_ms; 0: never) has come and input is waited for */
+    int64_t chore_at;
     void *ctx;
 };
 void io_init(struct io *io, int in, int out, struct str pending);

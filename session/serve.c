@@ -21,6 +21,17 @@ static void give_back(void *ctx)
         mailbox_read_end(s->mailbox);
 }
 
+static void write_flags_back(void *ctx)
+{
+    struct session *s = ctx;
+    struct store_error e;
+    s->io.chore_at = 0;
+    if (s->mailbox == NULL || mailbox_readonly(s->mailbox) || mailbox_checkpoint(s->mailbox, false, &e) == 0)
+        return;
+    log_error("%s: %s: flags could not be written back yet: %s", s->user, mailbox_name_of(s->mailbox), e.text);
+    session_flags_changed(s);
+}
+
 int session_run(const struct session_settings *settings)
 {
     struct session s = { .config = settings->config, .state = STATE_AUTH, .arena = arena_new(), .store = settings->store,
@@ -35,6 +46,7 @@ int session_run(const struct session_settings *settings)
     sigaction(SIGHUP, &act, NULL);
     io_init(&s.io, settings->in, settings->out, settings->pending);
     s.io.before_wait = give_back;
+    s.io.chore = write_flags_back;
     s.io.ctx = &s;
     if (settings->login_tag.n > 0) {
         io_add(&s.io, settings->login_tag.p, settings->login_tag.n);
@@ -52,6 +64,12 @@ int session_run(const struct session_settings *settings)
     io_free(&s.io);
     arena_free(s.arena);
     return 0;
+}
+
+void session_flags_changed(struct session *s)
+{
+    if (s->io.chore_at == 0)
+        s->io.chore_at = io_now_ms() + FLAGS_WITHIN;
 }
 
 void session_unselect(struct session *s, bool checkpoint)

@@ -4,6 +4,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -102,12 +104,12 @@ static int reopen_if_replaced(struct box *b, struct store_error *e)
     return 1;
 }
 
-static int acquire(struct box *b, enum mbox_lock_kind kind, struct store_error *e)
+static int acquire_within(struct box *b, enum mbox_lock_kind kind, unsigned ms, struct store_error *e)
 {
     for (int i = 0; i < 5; i++) {
         if (b->lock == NULL)
             return store_fail(e, STORE_NONEXISTENT, 0, "%s has vanished", b->name.text);
-        if (mbox_lock_acquire(b->lock, kind, b->store->settings->lock_timeout * 1000, e) != 0)
+        if (mbox_lock_acquire(b->lock, kind, ms, e) != 0)
             return -1;
         const int rc = reopen_if_replaced(b, e);
         if (rc == 0)
@@ -121,18 +123,140 @@ static int acquire(struct box *b, enum mbox_lock_kind kind, struct store_error *
     return store_fail(e, STORE_INUSE, 0, "%s is replaced again and again", b->name.text);
 }
 
-/* Finishes a rewrite that a crash interrupted; the lock of this kind is held before and after. */
+static int acquire(struct box *b, enum mbox_lock_kind kind, struct store_error *e)
+{
+    return acquire_within(b, kind, b->store->settings->lock_timeout * 1000, e);
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Waits for one lock, then tries the other; if that is not to be had, gives the first back and waits for the other. */
+static int acquire_both(struct box *a, struct box *b, struct store_error *e)
+{
+    struct store_error own;
+    const int64_t deadline = now_ms() + a->store->settings->lock_timeout * 1000;
+    e = e != NULL ? e : &own;
+    for (;;) {
+        const int64_t left = deadline - now_ms();
+        struct box *const other = a;
+        if (acquire_within(a, MBOX_LOCK_EXCLUSIVE, left > 0 ? (unsigned)left : 0, e) != 0)
+            return -1;
+        if (acquire_within(b, MBOX_LOCK_EXCLUSIVE, 0, e) == 0)
+            return 0;
+        box_unlock(a);
+        if (e->code != STORE_INUSE || left <= 0)
+            return -1;
+        poll(NULL, 0, (int)(1 + (now_ms() ^ getpid()) % 16));
+        a = b;
+        b = other;
+    }
+}
+
+/* ---- recovery ----------------------------------------------------------------------------------------------------- */
+
+static void warn_refused(const struct box *b)
+{
+    char text[MAILBOX_NAME_MAX + 100];
+    snprintf(text, sizeof text, "%s: an interrupted change does not fit the mailbox, which was changed since: set aside", b->name.text);
+    if (b->store->warning != NULL)
+        b->store->warning(text);
+}
+
+/* Opens what a MOVE was about; fd -1 if it cannot be opened. */
+static void open_part(struct box *b, struct store *s, const char *name)
+{
+    struct mailbox_name parsed;
+    struct store_error e;
+    if (names_parse(s->names, str_z(name), &parsed, NULL, &e) != 0 || box_open(b, s, &parsed, false, &e) != 0)
+        *b = (struct box){ .store = s, .fd = -1, .dirfd = -1 };
+}
+
+/* Finishes the MOVE that b was part of; b is not locked. */
+static int recover_move(struct box *b, const struct mbox_move_names *names, struct store_error *e)
+{
+    struct box from, to;
+    struct mbox_journal *j = b->store->journal;
+    const bool same = strcmp(names->from, names->to) == 0;
+    bool refused = false;
+    int rc = 0;
+    open_part(&from, b->store, names->from);
+    open_part(&to, b->store, same ? "" : names->to);
+    if (from.fd >= 0 && to.fd >= 0)
+        rc = acquire_both(&from, &to, e);
+    else if (from.fd >= 0 || to.fd >= 0)
+        rc = acquire(from.fd >= 0 ? &from : &to, MBOX_LOCK_EXCLUSIVE, e);
+    if (rc == 0 && (from.fd >= 0 || to.fd >= 0)
+        && mbox_journal_pending(j, from.fd >= 0 ? from.fd : to.fd) == MBOX_PENDING_MOVE)
+        rc = mbox_move_recover(j, from.fd, same ? from.fd : to.fd, &refused, e);
+    if (refused)
+        warn_refused(b);
+    box_close(&from);
+    box_close(&to);
+    return rc;
+}
+
+/* Finishes what a crash interrupted; the lock of this kind is held before and, with 0, after. */
 static int recover(struct box *b, enum mbox_lock_kind kind, struct store_error *e)
 {
-    if (!mbox_journal_pending(b->store->journal, b->fd))
+    struct mbox_move_names names;
+    struct mbox_journal *j = b->store->journal;
+    bool refused = false;
+    enum mbox_pending pending;
+    for (int i = 0; (pending = mbox_journal_pending(j, b->fd)) != MBOX_PENDING_NONE; i++) {
+        if (b->readonly)
+            return store_fail(e, STORE_NOPERM, 0, "%s: an interrupted change must be finished first", b->name.text);
+        if (i == 3)
+            return 0;                /* of another file with this inode, which is not to be had now */
+        if (pending == MBOX_PENDING_MOVE && mbox_move_pending(j, b->fd, &names)) {
+            box_unlock(b);
+            if (recover_move(b, &names, e) != 0 || acquire(b, kind, e) != 0)
+                return -1;
+        } else if (kind == MBOX_LOCK_EXCLUSIVE) {
+            if (mbox_journal_recover(j, b->fd, &refused, e) != 0)
+                return -1;
+        } else if (acquire(b, MBOX_LOCK_EXCLUSIVE, e) != 0 || mbox_journal_recover(j, b->fd, &refused, e) != 0
+                   || acquire(b, kind, e) != 0) {
+            return -1;
+        }
+        if (refused)
+            warn_refused(b);
+    }
+    return 0;
+}
+
+int box_lock_both(struct box *a, struct box_record *rec_a, struct box *b, struct box_record *rec_b, struct store_error *e)
+{
+    struct mbox_journal *j = a->store->journal;
+    if (a->readonly || b->readonly)
+        return store_fail(e, STORE_NOPERM, 0, "%s is read-only", a->readonly ? a->name.text : b->name.text);
+    for (int i = 0; i < 5; i++) {
+        struct box *const pending = mbox_journal_pending(j, a->fd) != MBOX_PENDING_NONE ? a
+            : mbox_journal_pending(j, b->fd) != MBOX_PENDING_NONE ? b : NULL;
+        if (pending != NULL && i < 4) {      /* one after the other */
+            if (acquire(pending, MBOX_LOCK_EXCLUSIVE, e) != 0)
+                return -1;
+            const int rc = recover(pending, MBOX_LOCK_EXCLUSIVE, e);
+            box_unlock(pending);
+            if (rc != 0)
+                return -1;
+        }
+        if (acquire_both(a, b, e) != 0)
+            return -1;
+        if (i == 4 || (mbox_journal_pending(j, a->fd) == MBOX_PENDING_NONE && mbox_journal_pending(j, b->fd) == MBOX_PENDING_NONE))
+            break;
+        box_unlock(a);
+        box_unlock(b);
+    }
+    if (box_refresh(a, rec_a, e) == 0 && box_refresh(b, rec_b, e) == 0)
         return 0;
-    if (b->readonly)
-        return store_fail(e, STORE_NOPERM, 0, "%s: an interrupted change must be finished first", b->name.text);
-    if (kind != MBOX_LOCK_EXCLUSIVE && acquire(b, MBOX_LOCK_EXCLUSIVE, e) != 0)
-        return -1;
-    if (mbox_journal_pending(b->store->journal, b->fd) && mbox_journal_recover(b->store->journal, b->fd, e) != 0)
-        return -1;
-    return kind == MBOX_LOCK_EXCLUSIVE ? 0 : acquire(b, kind, e);
+    box_unlock(a);
+    box_unlock(b);
+    return -1;
 }
 
 int box_lock(struct box *b, enum mbox_lock_kind kind, struct box_record *rec, struct store_error *e)

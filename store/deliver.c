@@ -1,9 +1,5 @@
 /*
  * Delivering messages into a mailbox: the common end of APPEND, COPY and MOVE.
- *
- * From the client's octets to the stored form: CRLF becomes LF; a line that would be taken for a From_ line, quoted or not,
- * gets a '>' (mboxrd); fields with the names of bookkeeping fields get their escape. A message with a bare LF keeps all its
- * line ends and is marked verbatim; one that does not end with a line end is marked noeol.
  */
 #include "store/deliver.h"
 
@@ -14,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/xmalloc.h"
-#include "store/mbox_from.h"
 
 void delivery_init(struct delivery *d, struct store *s, const struct mailbox_name *name)
 {
@@ -39,120 +34,6 @@ struct parcel *delivery_add(struct delivery *d)
     struct parcel *p = &d->parcels[d->n++];
     *p = (struct parcel){ .from = d->spool.size };
     return p;
-}
-
-/* ---- the stored form ---------------------------------------------------------------------------------------------- */
-
-static bool needs_quote(const char *line, size_t n, bool mboxo)
-{
-    size_t run = 0;
-    if (n == 0 || (line[0] != '>' && line[0] != 'F'))
-        return false;
-    while (run < n && line[run] == '>')
-        run++;
-    return n - run >= 5 && memcmp(line + run, "From ", 5) == 0 && (run == 0 || !mboxo);
-}
-
-/* One line as sent, with its line end if it has one. */
-static void store_line(struct buf *out, const char *line, size_t n, bool mboxo, bool verbatim, bool *field_escaped, bool header)
-{
-    if (header && line[0] != ' ' && line[0] != '\t')
-        *field_escaped = meta_must_escape(line, n);
-    if (header && *field_escaped && line[0] != ' ' && line[0] != '\t')
-        buf_add(out, META_ESCAPE, sizeof META_ESCAPE - 1);
-    if (needs_quote(line, n, mboxo))
-        buf_addc(out, '>');
-    const bool crlf = n >= 2 && line[n - 1] == '\n' && line[n - 2] == '\r';
-    if (crlf && !verbatim && !(n >= 3 && line[n - 3] == '\r')) {
-        buf_add(out, line, n - 2);
-        buf_addc(out, '\n');
-    } else {
-        buf_add(out, line, n);
-    }
-}
-
-static bool is_blank(const char *line, size_t n)
-{
-    return line[0] == '\n' || (n == 2 && line[0] == '\r' && line[1] == '\n');
-}
-
-/* Notes what is special about the octets of a message as sent. */
-static void look_at(struct parcel *p, const char *octets)
-{
-    const char *end = octets + p->size;
-    p->verbatim = false;
-    for (const char *lf = octets; (lf = memchr(lf, '\n', (size_t)(end - lf))) != NULL; lf++) {
-        if (lf == octets || lf[-1] != '\r') {
-            p->verbatim = true;
-            break;
-        }
-    }
-    p->noeol = p->size > 0 && end[-1] != '\n';
-}
-
-/* Flushes out into text when it has grown. */
-static int drain(struct buf *out, struct spool *text, bool all, struct store_error *e)
-{
-    if (!all && out->len < 1 << 18)
-        return 0;
-    const int rc = spool_write(text, out->data, out->len, e);
-    buf_clear(out);
-    return rc;
-}
-
-static int write_sent(const struct parcel *p, const char *octets, struct meta_block *b, bool mboxo, struct buf *out,
-                      struct spool *text, struct store_error *e)
-{
-    const char *at = octets, *end = octets + p->size;
-    bool header = true, escaped = false;
-    b->verbatim = p->verbatim;
-    b->noeol = p->noeol;
-    while (at < end) {
-        const char *lf = memchr(at, '\n', (size_t)(end - at));
-        const size_t n = lf != NULL ? (size_t)(lf - at) + 1 : (size_t)(end - at);
-        if (header && (is_blank(at, n) || (n == 1 && *at == '\r'))) {   /* a last CR will be a blank line when finished */
-            header = false;
-            meta_format(out, b);
-        }
-        store_line(out, at, n, mboxo, p->verbatim, &escaped, header);
-        at += n;
-        if (drain(out, text, false, e) != 0)
-            return -1;
-    }
-    if (p->noeol)
-        buf_addc(out, '\n');
-    if (header)
-        meta_format(out, b);
-    return 0;
-}
-
-static int write_stored(const struct parcel *p, const char *octets, struct meta_block *b, struct buf *out, struct spool *text,
-                        struct store_error *e)
-{
-    size_t start, del, block_at;
-    struct buf ins = { 0 };
-    const char *header = octets + p->from_size;
-    b->verbatim = p->verbatim;
-    b->noeol = p->noeol;
-    meta_replace(header, p->header_size, b, &start, &del, &ins, &block_at);
-    buf_add(out, octets, p->from_size);
-    buf_add(out, header, start);
-    buf_add(out, ins.data, ins.len);
-    buf_add(out, header + start + del, p->header_size - start - del);
-    buf_free(&ins);
-    const char *body = header + p->header_size;
-    const size_t n = (size_t)(p->size - p->from_size - p->header_size);
-    if (drain(out, text, n > 1 << 18, e) != 0)
-        return -1;
-    if (n > 1 << 18) {
-        if (spool_write(text, body, n, e) != 0)
-            return -1;
-    } else {
-        buf_add(out, body, n);
-    }
-    if (n > 0 ? body[n - 1] != '\n' : out->len > 0 && out->data[out->len - 1] != '\n')
-        buf_addc(out, '\n');
-    return 0;
 }
 
 /* ---- commit ------------------------------------------------------------------------------------------------------- */
@@ -221,16 +102,7 @@ static int write_text(struct commit *c, struct store_error *e)
         buf_clear(&names);
         keywords_text(&names, &c->names, parcel_keywords(c, p));
         b.keywords = buf_str(&names);
-        if (p->stored) {
-            rc = write_stored(p, octets + p->from, &b, &out, &c->text, e);
-        } else {
-            look_at(p, octets + p->from);
-            mbox_from_format(&out, "MAILER-DAEMON", p->date, p->zone);
-            rc = write_sent(p, octets + p->from, &b, mboxo, &out, &c->text, e);
-        }
-        buf_addc(&out, '\n');
-        if (rc == 0)
-            rc = drain(&out, &c->text, i + 1 == c->d->n, e);
+        rc = parcel_write(p, octets + p->from, &b, mboxo, &out, &c->text, i + 1 == c->d->n, e);
     }
     buf_free(&out);
     buf_free(&names);
@@ -238,37 +110,40 @@ static int write_text(struct commit *c, struct store_error *e)
     return octets == NULL ? -1 : rc;
 }
 
-static void tick(void *ctx)
+/* X-IMAPbase with the last UID that there will be. A keyword list that does not fit is left as it is. 0 or 1 edits. */
+static size_t base_edit(struct commit *c, struct mbox_edit *edit, char **line)
 {
-    struct box *b = ctx;
-    mbox_lock_touch(b->lock);
+    struct buf names = { 0 };
+    const uint32_t last = c->rec.uidnext + (uint32_t)c->d->n - 1, size = c->rec.base_size;
+    size_t n = 0;
+    *line = NULL;
+    if (!(c->rec.bits & BOX_SEALED) || size == 0 || c->rec.base_last >= last)
+        return 0;
+    *line = xmalloc(size);
+    keywords_all(&names, &c->names);
+    if (pread(c->b->fd, *line, size, (off_t)c->rec.base_offset) == (ssize_t)size
+        && (meta_update_base(*line, size, c->rec.uidvalidity, last, buf_str(&names))
+            || meta_update_base(*line, size, c->rec.uidvalidity, last, STR("")))) {
+        *edit = (struct mbox_edit){ c->rec.base_offset, size, *line, size };
+        c->rec.base_last = last;
+        n = 1;
+    }
+    buf_free(&names);
+    return n;
 }
 
 /* The text to the end of the file, and X-IMAPbase's last UID with it. */
 static int write_file(struct commit *c, struct store_error *e)
 {
     struct mbox_edit edits[2];
-    struct buf names = { 0 };
-    size_t n = 0;
-    char *line = NULL;
-    const uint32_t last = c->rec.uidnext + (uint32_t)c->d->n - 1;
+    char *line;
     const char *text = spool_view(&c->text, e);
     if (text == NULL)
         return -1;
-    if ((c->rec.bits & BOX_SEALED) && c->rec.base_size > 0 && c->rec.base_last < last) {
-        line = xmalloc(c->rec.base_size);
-        keywords_all(&names, &c->names);
-        if (pread(c->b->fd, line, c->rec.base_size, (off_t)c->rec.base_offset) == (ssize_t)c->rec.base_size
-            && (meta_update_base(line, c->rec.base_size, c->rec.uidvalidity, last, buf_str(&names))
-                || meta_update_base(line, c->rec.base_size, c->rec.uidvalidity, last, STR("")))) {
-            edits[n++] = (struct mbox_edit){ c->rec.base_offset, c->rec.base_size, line, c->rec.base_size };
-            c->rec.base_last = last;
-        }
-    }
+    size_t n = base_edit(c, edits, &line);
     edits[n++] = (struct mbox_edit){ c->rec.file.size, 0, text, (size_t)c->text.size };
-    const int rc = mbox_rewrite(c->d->store->journal, c->b->fd, edits, n, tick, c->b, e);
+    const int rc = mbox_rewrite(c->d->store->journal, c->b->fd, edits, n, box_tick, c->b, e);
     free(line);
-    buf_free(&names);
     return rc;
 }
 
@@ -350,17 +225,37 @@ static int load_names(struct commit *c, struct store_error *e)
     return rc;
 }
 
-static int commit_locked(struct commit *c, struct store_error *e)
+/* The octets are in the file; the index learns of them. */
+static int learn(struct commit *c, struct store_error *e)
 {
-    if (c->rec.uidnext > UINT32_MAX - c->d->n - 1)
-        return store_fail(e, STORE_LIMIT, 0, "%s has used up its UIDs", c->b->name.text);
-    if (load_names(c, e) != 0 || write_text(c, e) != 0 || write_file(c, e) != 0)
-        return -1;
     box_touch(c->b, any_unseen(c->d));
     if (c->added == 0)
         return write_index(c, e);
     /* the old last message grew by its missing line end: let a scan of the tail find everything */
     return box_refresh(c->b, &c->rec, e);
+}
+
+static int prepare(struct commit *c, struct store_error *e)
+{
+    spool_init(&c->text, c->d->store->index_dirfd);
+    if (c->rec.uidnext > UINT32_MAX - c->d->n - 1)
+        return store_fail(e, STORE_LIMIT, 0, "%s has used up its UIDs", c->b->name.text);
+    return load_names(c, e) != 0 || write_text(c, e) != 0 ? -1 : 0;
+}
+
+static void commit_free(struct commit *c)
+{
+    spool_free(&c->text);
+    buf_free(&c->names);
+    free(c->list);
+}
+
+static uint32_t *new_uids(uint32_t first, size_t n)
+{
+    uint32_t *uids = xreallocarray(NULL, n + 1, sizeof *uids);
+    for (size_t i = 0; i < n; i++)
+        uids[i] = first + (uint32_t)i;
+    return uids;
 }
 
 int delivery_commit(struct delivery *d, uint32_t *uidvalidity, uint32_t **uids, struct store_error *e)
@@ -371,21 +266,102 @@ int delivery_commit(struct delivery *d, uint32_t *uidvalidity, uint32_t **uids, 
     *uids = NULL;
     if (box_open(&b, d->store, &d->name, false, e) != 0)
         return -1;
-    spool_init(&c.text, d->store->index_dirfd);
     if (box_lock(&b, MBOX_LOCK_EXCLUSIVE, &c.rec, e) == 0) {
         const uint32_t first = c.rec.uidnext;
-        rc = commit_locked(&c, e);
+        rc = prepare(&c, e) != 0 || write_file(&c, e) != 0 || learn(&c, e) != 0 ? -1 : 0;
         box_unlock(&b);
         *uidvalidity = c.rec.uidvalidity;
-        if (rc == 0) {
-            *uids = xreallocarray(NULL, d->n + 1, sizeof **uids);
-            for (size_t i = 0; i < d->n; i++)
-                (*uids)[i] = first + (uint32_t)i;
-        }
+        if (rc == 0)
+            *uids = new_uids(first, d->n);
     }
-    spool_free(&c.text);
-    buf_free(&c.names);
-    free(c.list);
+    commit_free(&c);
     box_close(&b);
+    return rc;
+}
+
+/* ---- MOVE --------------------------------------------------------------------------------------------------------- */
+
+/* Another session may have moved or expunged some: they are not delivered again. uids has d->n entries; so it is after. */
+static void keep_those_there(struct delivery *d, uint32_t *uids, const struct plan *p)
+{
+    size_t out = 0, at = 0;
+    for (size_t i = 0; i < d->n; i++) {
+        while (at < p->entry_n && (!p->entries[at].removed || p->entries[at].uid < uids[i]))
+            at++;
+        if (at == p->entry_n || p->entries[at].uid != uids[i]) {
+            buf_free(&d->parcels[i].keywords);
+            continue;
+        }
+        uids[out] = uids[i];
+        d->parcels[out++] = d->parcels[i];
+    }
+    d->n = out;
+}
+
+/* Both files, then both indexes; from is what is taken away. */
+static int move_files(struct commit *c, struct box *from, struct box_record *from_rec, struct plan *p, struct store_error *e)
+{
+    struct mbox_edit edit;
+    char *line;
+    const char *text = spool_view(&c->text, e);
+    struct mbox_journal *j = c->d->store->journal;
+    if (text == NULL)
+        return -1;
+    int rc = base_edit(c, &edit, &line) == 0 ? 0 : mbox_rewrite(j, c->b->fd, &edit, 1, box_tick, c->b, e);
+    free(line);
+    plan_resolve(p);
+    const struct mbox_move m = { .from = from->fd, .to = c->b->fd, .from_name = from->name.text, .to_name = c->b->name.text,
+                                 .text = text, .size = c->text.size, .edits = p->edits, .n = p->edit_n };
+    if (rc != 0 || mbox_move_begin(j, &m, e) != 0)
+        return -1;
+    /* it will be done now, whatever happens to the indexes: they can be made anew */
+    const int learnt = learn(c, e);
+    rc = mbox_move_finish(j, &m, box_tick, from, e);
+    if (rc != 0)
+        return -1;
+    if (from == c->b && from_rec->base_offset == c->rec.base_offset)
+        from_rec->base_last = c->rec.base_last;
+    return learnt != 0 || plan_index(p, from, from_rec, e) != 0 ? -1 : 0;
+}
+
+static int move_locked(struct commit *c, struct box *from, struct box_record *from_rec, uint32_t *uids, uint32_t **new, struct store_error *e)
+{
+    const struct removal x = { uids, c->d->n, true };
+    struct plan p = { .moves = true };
+    if (from == c->b)
+        c->rec = *from_rec;              /* the removal may say where X-IMAPbase will be */
+    int rc = removal_plan(from, from_rec, &x, &p, e);
+    if (rc == 0)
+        keep_those_there(c->d, uids, &p);
+    if (rc == 0 && c->d->n > 0) {
+        const uint32_t first = c->rec.uidnext;
+        rc = prepare(c, e) != 0 || move_files(c, from, from_rec, &p, e) != 0 ? -1 : 0;
+        if (rc == 0)
+            *new = new_uids(first, c->d->n);
+    }
+    plan_free(&p);
+    return rc;
+}
+
+int delivery_move(struct delivery *d, struct box *from, uint32_t *uids, uint32_t *uidvalidity, uint32_t **new, struct store_error *e)
+{
+    struct box b;
+    struct box_record from_rec;
+    const bool same = strcmp(from->name.text, d->name.text) == 0;
+    struct commit c = { .d = d, .b = same ? from : &b, .text = { .fd = -1 } };
+    *new = NULL;
+    if (!same && box_open(&b, d->store, &d->name, false, e) != 0)
+        return -1;
+    int rc = same ? box_lock(from, MBOX_LOCK_EXCLUSIVE, &from_rec, e) : box_lock_both(from, &from_rec, &b, &c.rec, e);
+    if (rc == 0) {
+        rc = move_locked(&c, from, &from_rec, uids, new, e);
+        *uidvalidity = same ? from_rec.uidvalidity : c.rec.uidvalidity;
+        box_unlock(from);
+        if (!same)
+            box_unlock(&b);
+    }
+    commit_free(&c);
+    if (!same)
+        box_close(&b);
     return rc;
 }

@@ -24,6 +24,13 @@ struct delivery {
 void delivery_init(struct delivery *d, struct store *s, const struct mailbox_name *name);
 void delivery_free(struct delivery *d);
 struct parcel *delivery_add(struct delivery *d);
+/* One parcel (its octets) in the stored form, with the block b and the blank line behind it: into out, and from there into text
+ * when out has grown or it is the last one. */
+int parcel_write(struct parcel *p, const char *octets, struct meta_block *b, bool mboxo, struct buf *out, struct spool *text,
+                 bool last, struct store_error *e);
 /* Writes all parcels to the mailbox, durably, all or none. *uids: array of d->n, the caller's. */
 int delivery_commit(struct delivery *d, uint32_t *uidvalidity, uint32_t **uids, struct store_error *e);
+/* The same, and takes the messages uids (d->n of them, ascending, a parcel each) from the mailbox `from`, which is not locked:
+ * all or nothing. Those that are not there any more are left out, of d and uids. */
+int delivery_move(struct delivery *d, struct box *from, uint32_t *uids, uint32_t *uidvalidity, uint32_t **new, struct store_error *e);
 #endif

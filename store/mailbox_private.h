@@ -14,6 +14,7 @@ struct store {
     struct index *index;
     struct mbox_journal *journal;
     int index_dirfd;                 /* -1: index in memory */
+    void (*warning)(const char *text);       /* may be NULL */
 };
 
 /* One mbox file and its place in the index, without a view. */
@@ -35,6 +36,10 @@ int box_refresh(struct box *b, struct box_record *rec, struct store_error *e);
 /* Takes the lock, finishes an unfinished rewrite, refreshes. box_unlock gives it back. */
 int box_lock(struct box *b, enum mbox_lock_kind kind, struct box_record *rec, struct store_error *e);
 void box_unlock(struct box *b);
+/* Both exclusively, in an order that cannot deadlock. They are not the same file. */
+int box_lock_both(struct box *a, struct box_record *rec_a, struct box *b, struct box_record *rec_b, struct store_error *e);
+/* Keeps the lock fresh in long work; ctx is the box. */
+void box_tick(void *ctx);
 /* The file's identity as it is now, for the index, after we changed it. */
 int box_identity(const struct box *b, struct file_identity *out, struct store_error *e);
 bool box_same_file(const struct file_identity *a, const struct file_identity *b);
@@ -106,9 +111,13 @@ int box_edit_records(struct index_txn *t, struct box_record *rec, const struct c
 
 /* A change of the file and what it means for the index: edits for mbox_rewrite, and for each message touched an entry. */
 struct plan_entry {
+    uint32_t uid;
     bool removed;
-    int64_t growth;                          /* octets that raw_size grows by */
-    struct message_record record;            /* the new one, but for its offset; of a removed one, the old */
+    uint8_t mbox_flags;                      /* what the file says now, with its bits and block */
+    uint16_t bits, block_size;
+    uint32_t block_offset;
+    int32_t growth;                          /* octets that header and message grow by */
+    uint64_t mbox_keywords;
 };
 struct plan {
     struct mbox_edit *edits;
@@ -124,16 +133,32 @@ void plan_free(struct plan *p);
 void plan_block(const struct plan *p, const struct box_record *rec, const struct message_record *r, bool base,
                 struct meta_block *b, struct buf own[2]);
 void plan_edit(struct plan *p, uint64_t offset, uint64_t del, const char *ins, size_t n);
+/* An entry that leaves r as it is, with its flags now in the file. */
 struct plan_entry *plan_entry(struct plan *p, const struct message_record *r);
 /* Gives message r (absolute offset) a block of ours: reads its header, adds edit and entry. */
 int plan_header(struct plan *p, struct box *b, struct box_record *rec, const struct message_record *r, bool base, struct store_error *e);
 /* Applies the plan to the file (durably) and to the index; the exclusive lock is held, rec is what box_lock gave. */
 int plan_run(struct plan *p, struct box *b, struct box_record *rec, struct store_error *e);
+/* The parts of plan_run: edits' texts are pointers from now on; times and index after the file was changed. */
+void plan_resolve(struct plan *p);
+int plan_index(struct plan *p, struct box *b, struct box_record *rec, struct store_error *e);
 /* Index side of plan_run: entries applied, chunks moved. */
 int box_apply(struct index_txn *t, struct box_record *rec, const struct plan_entry *entries, size_t n, struct store_error *e);
-/* All records of the chunks that want says yes to, absolute offsets; malloc'ed. */
+/* Calls visit with all records (absolute offsets) of the chunks that want (NULL: all) says yes to, until it returns non-zero,
+ * which is then returned. */
+int box_visit(struct box *b, const struct box_record *rec, bool (*want)(const struct chunk_info *info),
+              int (*visit)(void *ctx, const struct message_record *r), void *ctx, struct store_error *e);
+/* The same as a list, malloc'ed. */
 int box_collect(struct box *b, const struct box_record *rec, bool (*want)(const struct chunk_info *info),
                 struct message_record **out, size_t *n, struct store_error *e);
+/* The messages to be removed, as a plan: those with \\Deleted, of which only those among uids (ascending) if uids is not NULL,
+ * or, for MOVE, those among uids whatever their flags. */
+struct removal {
+    const uint32_t *uids;
+    size_t n;
+    bool whatever_flags;
+};
+int removal_plan(struct box *b, struct box_record *rec, const struct removal *x, struct plan *p, struct store_error *e);
 /* mailbox_checkpoint for a box without a view. */
 int box_checkpoint(struct box *b, bool seal, struct store_error *e);
 #endif

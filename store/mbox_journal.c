@@ -1,13 +1,9 @@
 /*
- * The journal of in-place rewrites, and recovery.
+ * The journal of in-place rewrites: its files and slots (see mbox_journal.h).
  *
- * Two slots are written in turn, each a header and the octets of one step. The newest whose checksum holds counts. A step's
- * octets in the file are synced before the slot after the next takes its place, so that what the newest slot says can always
- * be done again. Finishing is always the same: do the redo, then close the gap by moving what lies behind it down, to the
- * end of the file as it is now, since a delivery may have come in between.
- *
- * The usual journal file is made with all its room when the index directory is first used, so that expunging needs no
- * free block. If it is busy with another mailbox, one named after this mailbox's inode is made.
+ * A step's octets in the file are synced before the slot after the next takes its place, so that what the newest slot says
+ * can always be done again. The usual journal file is made with all its room when the index directory is first used. If it
+ * is busy with another mailbox, NAME.1, NAME.2 and so on are used; they are kept, empty, since others look for them in turn.
  */
 #include "store/mbox_journal.h"
 
@@ -23,18 +19,19 @@
 
 #include "base/xmalloc.h"
 
-enum { HEAD = 4096, SLOT = MBOX_JOURNAL_STEP + HEAD };
-#define JOURNAL_MAGIC 0x31304c4a50414d49u
+#define JOURNAL_MAGIC 0x32304c4a50414d49u
+enum { FILES = 16, MAX_EDITS = 1 << 24, MAX_LIST = 1 << 29 };
+_Static_assert(sizeof(struct journal_slot) <= JOURNAL_HEAD, "a slot fits its header");
 
 struct mbox_journal {
     int dirfd;                       /* -1: in memory */
     int base;                        /* the usual file */
     char *name;
-    int fd;                          /* of the rewrite that goes on: base or extra; -1 */
-    int extra;
-    char extra_name[64];
-    uint64_t sequence, inode, device;
+    int fd;                          /* of the rewrite that goes on; -1 */
+    uint64_t sequence;
 };
+
+/* ---- octets ------------------------------------------------------------------------------------------------------- */
 
 int file_write(int fd, const char *p, size_t n, uint64_t at)
 {
@@ -70,12 +67,67 @@ int file_read(int fd, char *p, size_t n, uint64_t at)
     return 0;
 }
 
-static int allocate(int fd)
+int file_sync(int fd)
+{
+    int rc;
+    do
+        rc = fdatasync(fd);
+    while (rc != 0 && errno == EINTR);
+    return rc;
+}
+
+uint64_t journal_sum(uint64_t h, const void *octets, size_t n)
+{
+    const char *p = octets;
+    for (size_t i = 0; i < n; i += 8) {
+        uint64_t v = 0;
+        memcpy(&v, p + i, n - i < 8 ? n - i : 8);
+        h = (h ^ v) * 0x9e3779b97f4a7c15u;
+        h ^= h >> 31;
+    }
+    return h;
+}
+
+int journal_guard_again(int fd, struct journal_guard *g)
+{
+    char octets[JOURNAL_GUARD];
+    if (g->n > JOURNAL_GUARD || file_read(fd, octets, (size_t)g->n, g->at) != 0)
+        return -1;
+    g->sum = journal_sum(0, octets, (size_t)g->n);
+    return 0;
+}
+
+int journal_guard_before(int fd, uint64_t at, uint64_t low, struct journal_guard *g)
+{
+    g->n = at - low < JOURNAL_GUARD ? at - low : JOURNAL_GUARD;
+    g->at = at - g->n;
+    return journal_guard_again(fd, g);
+}
+
+int journal_guard_after(int fd, uint64_t at, uint64_t size, struct journal_guard *g)
+{
+    g->at = at;
+    g->n = at >= size ? 0 : size - at < JOURNAL_GUARD ? size - at : JOURNAL_GUARD;
+    return journal_guard_again(fd, g);
+}
+
+bool journal_guard_holds(int fd, const struct journal_guard *g)
+{
+    struct journal_guard now = *g;
+    return journal_guard_again(fd, &now) == 0 && now.sum == g->sum;
+}
+
+/* ---- the files ---------------------------------------------------------------------------------------------------- */
+
+static int allocate(int fd, uint64_t size)
 {
     struct stat st;
-    if (fstat(fd, &st) == 0 && st.st_size >= MBOX_JOURNAL_SIZE)
+    if (fstat(fd, &st) == 0 && (uint64_t)st.st_size >= size)
         return 0;
-    const int err = posix_fallocate(fd, 0, MBOX_JOURNAL_SIZE);
+    int err;
+    do
+        err = posix_fallocate(fd, 0, (off_t)size);
+    while (err == EINTR);
     errno = err;
     return err == 0 ? 0 : -1;
 }
@@ -83,20 +135,27 @@ static int allocate(int fd)
 struct mbox_journal *mbox_journal_open(int dirfd, const char *name)
 {
     const int fd = openat(dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    struct stat st;
     if (fd < 0)
         return NULL;
-    if (allocate(fd) != 0)
-        errno = 0;                   /* a full disk: a later rewrite will try again */
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        close(fd);
+        errno = EINVAL;
+        return NULL;
+    }
+    /* a full disk: a later rewrite will try again */
+    const bool made = st.st_size == 0 && allocate(fd, JOURNAL_SIZE) == 0;
+    if (made && fsync(fd) == 0 && fsync(dirfd) != 0)
+        errno = 0;
     struct mbox_journal *j = xcalloc(1, sizeof *j);
-    *j = (struct mbox_journal){ .dirfd = dirfd, .base = fd, .fd = -1, .extra = -1, .name = xstrdup(name) };
+    *j = (struct mbox_journal){ .dirfd = dirfd, .base = fd, .fd = -1, .name = xstrdup(name) };
     return j;
 }
 
 struct mbox_journal *mbox_journal_memory(void)
 {
     struct mbox_journal *j = xcalloc(1, sizeof *j);
-    *j = (struct mbox_journal){ .dirfd = -1, .base = memfd_create("imapd-journal", MFD_CLOEXEC), .fd = -1, .extra = -1,
-                                .name = xstrdup("") };
+    *j = (struct mbox_journal){ .dirfd = -1, .base = memfd_create("imapd-journal", MFD_CLOEXEC), .fd = -1, .name = xstrdup("") };
     return j;
 }
 
@@ -104,43 +163,54 @@ void mbox_journal_close(struct mbox_journal *j)
 {
     if (j == NULL)
         return;
+    if (j->fd >= 0 && j->fd != j->base)
+        close(j->fd);
     if (j->base >= 0)
         close(j->base);
-    if (j->extra >= 0)
-        close(j->extra);
     free(j->name);
     free(j);
 }
 
-static uint64_t checksum(const struct journal_slot *s, const char *redo)
+/* The i'th journal file; -1 if it is not there and not to be made. */
+static int open_nth(struct mbox_journal *j, unsigned i, int oflags)
 {
-    uint64_t h = 0x243f6a8885a308d3u;
-    const uint64_t *w = &s->magic;
-    for (size_t i = 0; i < offsetof(struct journal_slot, checksum) / 8; i++) {
-        h = (h ^ w[i]) * 0x9e3779b97f4a7c15u;
-        h ^= h >> 31;
-    }
-    for (uint64_t i = 0; i < s->redo_size; i += 8) {
-        uint64_t v = 0;
-        memcpy(&v, redo + i, s->redo_size - i < 8 ? s->redo_size - i : 8);
-        h = (h ^ v) * 0x9e3779b97f4a7c15u;
-        h ^= h >> 31;
-    }
-    return h;
+    char name[80];
+    if (i == 0)
+        return j->base;
+    if (j->dirfd < 0)
+        return -1;
+    snprintf(name, sizeof name, "%.60s.%u", j->name, i);
+    return openat(j->dirfd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | oflags, 0600);
 }
 
-/* The newest slot of a journal file that holds; its redo octets in *redo (malloc'ed). False: there is none. */
+static void close_nth(const struct mbox_journal *j, int fd)
+{
+    if (fd >= 0 && fd != j->base)
+        close(fd);
+}
+
+static uint64_t checksum(const struct journal_slot *s, const void *pieces, size_t pieces_size, const char *octets, size_t n)
+{
+    struct journal_slot plain = *s;
+    plain.checksum = 0;
+    return journal_sum(journal_sum(journal_sum(0x243f6a8885a308d3u, &plain, sizeof plain), pieces, pieces_size), octets, n);
+}
+
+/* The header of the newest slot of a journal file that holds, and its redo in *redo (malloc'ed). False: there is none. */
 static bool newest(int fd, struct journal_slot *out, char **redo)
 {
     bool found = false;
     *redo = NULL;
     for (uint64_t i = 0; i < 2; i++) {
         struct journal_slot s;
-        if (file_read(fd, (char *)&s, sizeof s, i * SLOT) != 0 || s.magic != JOURNAL_MAGIC || s.redo_size > MBOX_JOURNAL_STEP
-            || s.state > JOURNAL_TRUNCATING || (found && s.sequence < out->sequence))
+        if (file_read(fd, (char *)&s, sizeof s, i * JOURNAL_SLOT) != 0 || s.magic != JOURNAL_MAGIC || s.redo_size > MBOX_STEP
+            || s.pieces > s.redo_size / sizeof(struct journal_piece) || s.state > JOURNAL_COLLAPSE
+            || (found && s.sequence < out->sequence))
             continue;
         char *octets = xmalloc((size_t)s.redo_size + 8);
-        if (file_read(fd, octets, (size_t)s.redo_size, i * SLOT + HEAD) != 0 || checksum(&s, octets) != s.checksum) {
+        const size_t table = (size_t)s.pieces * sizeof(struct journal_piece);
+        if (file_read(fd, octets, (size_t)s.redo_size, i * JOURNAL_SLOT + JOURNAL_HEAD) != 0
+            || checksum(&s, octets, table, octets + table, (size_t)s.redo_size - table) != s.checksum) {
             free(octets);
             continue;
         }
@@ -152,202 +222,226 @@ static bool newest(int fd, struct journal_slot *out, char **redo)
     return found;
 }
 
-static bool is_for(const struct journal_slot *s, const struct stat *st)
-{
-    return s->inode == st->st_ino && s->device == st->st_dev;
-}
-
-static void name_extra(struct mbox_journal *j, const struct stat *st)
-{
-    snprintf(j->extra_name, sizeof j->extra_name, "%.20s.%llx.%llx", j->name, (unsigned long long)st->st_dev,
-             (unsigned long long)st->st_ino);
-}
-
-/* Is the journal file free, or about this very mailbox? */
-static bool usable(int fd, const struct stat *st)
+/* Nobody uses it, and it holds no unfinished rewrite. */
+static bool is_free(struct mbox_journal *j, int fd)
 {
     struct journal_slot s;
     char *redo;
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+        return false;
     const bool found = newest(fd, &s, &redo);
     free(redo);
-    return !found || s.state == JOURNAL_CLEAR || is_for(&s, st);
+    j->sequence = found ? s.sequence : 0;
+    if (!found || s.state == JOURNAL_CLEAR)
+        return true;
+    flock(fd, LOCK_UN);
+    return false;
 }
 
-int journal_begin(struct mbox_journal *j, int fd, struct store_error *e)
+int journal_begin(struct mbox_journal *j, struct store_error *e)
+{
+    for (unsigned i = 0; i < FILES; i++) {
+        const int fd = open_nth(j, i, O_CREAT);
+        if (fd < 0)
+            return store_fail(e, STORE_IO, errno, "journal");
+        if (is_free(j, fd)) {
+            j->fd = fd;
+            if (j->dirfd < 0 || allocate(fd, i == 0 ? JOURNAL_SIZE : JOURNAL_LIST) == 0)
+                return 0;
+            const int err = errno;
+            journal_leave(j);
+            return store_fail(e, STORE_IO, err, "journal");
+        }
+        close_nth(j, fd);
+    }
+    return store_fail(e, STORE_INUSE, 0, "all journals are in use");
+}
+
+int journal_name(struct journal_slot *s, int fd, struct store_error *e)
 {
     struct stat st;
-    struct journal_slot s;
-    char *redo;
     if (fstat(fd, &st) != 0)
         return store_fail(e, STORE_IO, errno, "journal");
-    j->inode = st.st_ino;
-    j->device = st.st_dev;
-    j->fd = j->base;
-    if (flock(j->base, LOCK_EX | LOCK_NB) != 0 || !usable(j->base, &st)) {
-        flock(j->base, LOCK_UN);
-        name_extra(j, &st);
-        if (j->extra >= 0)
-            close(j->extra);
-        j->extra = openat(j->dirfd, j->extra_name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        j->fd = j->extra;
-    }
-    if (j->fd >= 0) {
-        j->sequence = newest(j->fd, &s, &redo) ? s.sequence : 0;
-        free(redo);
-    }
-    if (j->fd < 0 || (j->dirfd >= 0 && allocate(j->fd) != 0)) {
-        const int err = errno;
-        journal_end(j, false);
-        return store_fail(e, STORE_IO, err, "journal");
-    }
+    s->inode = st.st_ino;
+    s->device = st.st_dev;
+    s->size = (uint64_t)st.st_size;
     return 0;
 }
 
-/* Writes the next slot, in the place of the older one. */
-static int write_slot(struct mbox_journal *j, enum journal_state state, uint64_t gap_start, uint64_t gap_end, uint64_t redo_at,
-                      const char *redo, size_t n)
-{
-    struct journal_slot s = { .magic = JOURNAL_MAGIC, .sequence = ++j->sequence, .inode = j->inode, .device = j->device,
-        .state = state, .gap_start = gap_start, .gap_end = gap_end, .redo_at = redo_at, .redo_size = n };
-    const uint64_t at = (s.sequence & 1) * SLOT;
-    s.checksum = checksum(&s, redo);
-    return (n > 0 && file_write(j->fd, redo, n, at + HEAD) != 0) || file_write(j->fd, (const char *)&s, sizeof s, at) != 0 ? -1 : 0;
-}
+/* ---- slots -------------------------------------------------------------------------------------------------------- */
 
-int journal_put(struct mbox_journal *j, enum journal_state state, uint64_t gap_start, uint64_t gap_end, uint64_t redo_at,
-                const char *redo, size_t n, struct store_error *e)
+int journal_put(struct mbox_journal *j, struct journal_slot *s, const struct journal_piece *pieces, size_t n, const char *octets,
+                struct store_error *e)
 {
-    if (write_slot(j, state, gap_start, gap_end, redo_at, redo, n) != 0 || (j->dirfd >= 0 && fdatasync(j->fd) != 0))
+    size_t size = 0;
+    for (size_t i = 0; i < n; i++)
+        size += (size_t)pieces[i].n;
+    const size_t table = n * sizeof *pieces;
+    s->magic = JOURNAL_MAGIC;
+    s->sequence = ++j->sequence;
+    s->redo_size = table + size;
+    s->pieces = n;
+    s->checksum = checksum(s, pieces, table, octets, size);
+    const uint64_t at = (s->sequence & 1) * JOURNAL_SLOT;
+    if ((table > 0 && file_write(j->fd, (const char *)pieces, table, at + JOURNAL_HEAD) != 0)
+        || (size > 0 && file_write(j->fd, octets, size, at + JOURNAL_HEAD + table) != 0)
+        || file_write(j->fd, (const char *)s, sizeof *s, at) != 0 || (j->dirfd >= 0 && file_sync(j->fd) != 0))
         return store_fail(e, STORE_IO, errno, "journal");
     return 0;
+}
+
+bool journal_put_list(struct mbox_journal *j, struct journal_slot *s, const struct mbox_edit *edits, size_t n)
+{
+    uint64_t size = n * 24;
+    s->list_count = s->list_size = s->list_sum = s->done = 0;
+    for (size_t i = 0; i < n; i++)
+        size += edits[i].n;
+    if (n > MAX_EDITS || size > MAX_LIST || (j->dirfd >= 0 && allocate(j->fd, JOURNAL_LIST + size) != 0))
+        return false;
+    char *list = xmalloc((size_t)size + 8), *ins = list + n * 24;
+    for (size_t i = 0; i < n; i++) {
+        const uint64_t words[3] = { edits[i].offset, edits[i].del, edits[i].n };
+        memcpy(list + i * 24, words, 24);
+        if (edits[i].n > 0)
+            memcpy(ins, edits[i].ins, edits[i].n);
+        ins += edits[i].n;
+    }
+    const bool written = file_write(j->fd, list, (size_t)size, JOURNAL_LIST) == 0;
+    if (written) {
+        s->list_count = n;
+        s->list_size = size;
+        s->list_sum = journal_sum(0, list, (size_t)size);
+    }
+    free(list);
+    return written;
+}
+
+void journal_leave(struct mbox_journal *j)
+{
+    if (j->fd < 0)
+        return;
+    flock(j->fd, LOCK_UN);
+    close_nth(j, j->fd);
+    j->fd = -1;
 }
 
 /* A slot that says so takes the place of the older one: were the newest wiped instead, an older step would count again. */
 void journal_end(struct mbox_journal *j, bool durable)
 {
-    if (j->fd >= 0 && write_slot(j, JOURNAL_CLEAR, 0, 0, 0, NULL, 0) == 0 && durable && j->dirfd >= 0)
-        fdatasync(j->fd);
-    if (j->extra >= 0) {
-        unlinkat(j->dirfd, j->extra_name, 0);
-        close(j->extra);
-        j->extra = -1;
-    }
-    flock(j->base, LOCK_UN);
-    j->fd = -1;
+    struct journal_slot s = { .magic = JOURNAL_MAGIC, .sequence = ++j->sequence, .state = JOURNAL_CLEAR };
+    struct stat st;
+    s.checksum = checksum(&s, "", 0, "", 0);
+    if (j->fd < 0)
+        return;
+    if (file_write(j->fd, (const char *)&s, sizeof s, (s.sequence & 1) * JOURNAL_SLOT) == 0 && durable && j->dirfd >= 0
+        && file_sync(j->fd) != 0)
+        errno = 0;                   /* at worst an old slot counts, whose guards do not hold */
+    if (fstat(j->fd, &st) == 0 && st.st_size > 16 * JOURNAL_SIZE && ftruncate(j->fd, JOURNAL_SIZE) != 0)
+        errno = 0;
+    journal_leave(j);
 }
 
-/* The file that tells of an unfinished rewrite of this mailbox: its slot and redo. -1: none. */
-static int find_pending(struct mbox_journal *j, const struct stat *st, struct journal_slot *s, char **redo)
+/* ---- finding ------------------------------------------------------------------------------------------------------ */
+
+static bool concerns(const struct journal_slot *s, const struct stat *st)
 {
-    if (newest(j->base, s, redo) && s->state != JOURNAL_CLEAR && is_for(s, st))
-        return j->base;
-    free(*redo);
+    return s->state != JOURNAL_CLEAR
+        && (s->inode == st->st_ino || (s->state == JOURNAL_MOVE && s->to_inode == st->st_ino));
+}
+
+/* The journal file with an unfinished rewrite of this file; its newest slot and redo. -1: none. */
+static int find(struct mbox_journal *j, const struct stat *st, struct journal_slot *s, char **redo)
+{
+    for (unsigned i = 0; i < FILES; i++) {
+        const int fd = open_nth(j, i, 0);
+        if (fd < 0)
+            break;
+        if (newest(fd, s, redo) && concerns(s, st))
+            return fd;
+        free(*redo);
+        close_nth(j, fd);
+    }
     *redo = NULL;
-    if (j->dirfd < 0)
-        return -1;
-    name_extra(j, st);
-    const int fd = openat(j->dirfd, j->extra_name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return -1;
-    if (newest(fd, s, redo) && s->state != JOURNAL_CLEAR && is_for(s, st))
-        return fd;
-    free(*redo);
-    *redo = NULL;
-    close(fd);
     return -1;
 }
 
-int mbox_journal_pending(struct mbox_journal *j, int fd)
+enum mbox_pending mbox_journal_pending(struct mbox_journal *j, int fd)
 {
     struct stat st;
     struct journal_slot s;
     char *redo;
     if (fstat(fd, &st) != 0)
-        return 0;
-    const int found = find_pending(j, &st, &s, &redo);
-    if (found >= 0 && found != j->base)
-        close(found);
+        return MBOX_PENDING_NONE;
+    const int found = find(j, &st, &s, &redo);
     free(redo);
-    return found >= 0;
-}
-
-/* Moves what lies behind the gap down and cuts the file. In steps no longer than the gap, so that no step overwrites what it
- * has not saved; each is made known before the next begins. */
-static int close_gap(struct mbox_journal *j, int fd, uint64_t start, uint64_t end, struct store_error *e)
-{
-    struct stat st;
-    char *part = xmalloc(MBOX_JOURNAL_STEP);
-    int rc = 0;
-    while (rc == 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_size > end) {
-        const uint64_t left = (uint64_t)st.st_size - end;
-        const size_t n = left < MBOX_JOURNAL_STEP ? (size_t)left : MBOX_JOURNAL_STEP;
-        if (file_read(fd, part, n, end) != 0 || fdatasync(fd) != 0)
-            rc = store_fail(e, STORE_IO, errno, "recovery");
-        if (rc == 0)
-            rc = journal_put(j, JOURNAL_GAP, start + n, end + n, start, part, n, e);
-        if (rc == 0 && file_write(fd, part, n, start) != 0)
-            rc = store_fail(e, STORE_IO, errno, "recovery");
-        start += n;
-        end += n;
-    }
-    free(part);
-    if (rc == 0 && fdatasync(fd) != 0)
-        rc = store_fail(e, STORE_IO, errno, "recovery");
-    if (rc != 0 || start == end)
-        return rc;
-    if (file_write(fd, "", 1, start) != 0 || fdatasync(fd) != 0)
-        return store_fail(e, STORE_IO, errno, "recovery");
-    rc = journal_put(j, JOURNAL_TRUNCATING, start, end, 0, NULL, 0, e);
-    if (rc == 0 && (ftruncate(fd, (off_t)start) != 0 || fdatasync(fd) != 0))
-        rc = store_fail(e, STORE_IO, errno, "recovery");
-    return rc;
-}
-
-/* Does the slot fit the file as it is? */
-static bool plausible(const struct journal_slot *s, uint64_t size)
-{
-    return s->gap_start <= s->gap_end && s->gap_end <= size && s->redo_at <= size && s->redo_size <= size - s->redo_at
-        && s->gap_end - s->gap_start <= size;
-}
-
-static bool nul_at(int fd, uint64_t at)
-{
-    char octet = 1;
-    return file_read(fd, &octet, 1, at) == 0 && octet == 0;
-}
-
-int mbox_journal_recover(struct mbox_journal *j, int fd, struct store_error *e)
-{
-    struct stat st;
-    struct journal_slot s;
-    char *redo;
-    int rc = 0;
-    if (fstat(fd, &st) != 0)
-        return store_fail(e, STORE_IO, errno, "recovery");
-    const int found = find_pending(j, &st, &s, &redo);
     if (found < 0)
-        return 0;
-    j->fd = found;
-    if (found != j->base)
-        j->extra = found;
-    j->inode = st.st_ino;
-    j->device = st.st_dev;
-    j->sequence = s.sequence;
-    const uint64_t size = (uint64_t)st.st_size;
-    if (s.state == JOURNAL_GAP) {
-        if (!plausible(&s, size)) {
-            free(redo);
-            return store_fail(e, STORE_CORRUPTION, 0, "the journal does not fit the mailbox");
-        }
-        if (s.redo_size > 0 && (file_write(fd, redo, (size_t)s.redo_size, s.redo_at) != 0 || fdatasync(fd) != 0))
-            rc = store_fail(e, STORE_IO, errno, "recovery");
-        if (rc == 0)
-            rc = close_gap(j, fd, s.gap_start, s.gap_end, e);
-    } else if (s.gap_start < s.gap_end && size >= s.gap_end && nul_at(fd, s.gap_start)) {
-        rc = close_gap(j, fd, s.gap_start, s.gap_end, e);
+        return MBOX_PENDING_NONE;
+    close_nth(j, found);
+    return s.state == JOURNAL_MOVE ? MBOX_PENDING_MOVE : MBOX_PENDING_REWRITE;
+}
+
+/* The list as edits; NULL if it does not hold or makes no sense. */
+static struct mbox_edit *read_list(int fd, const struct journal_slot *s)
+{
+    const size_t n = (size_t)s->list_count;
+    if (n == 0 || n > MAX_EDITS || s->list_size > MAX_LIST || s->list_size < n * 24 || s->done > n)
+        return NULL;
+    struct mbox_edit *edits = xmalloc(n * sizeof *edits + (size_t)s->list_size + 8);
+    char *list = (char *)(edits + n);
+    bool good = file_read(fd, list, (size_t)s->list_size, JOURNAL_LIST) == 0
+        && journal_sum(0, list, (size_t)s->list_size) == s->list_sum;
+    const char *ins = list + n * 24, *end = list + s->list_size;
+    uint64_t before = 0;
+    for (size_t i = 0; good && i < n; i++) {
+        uint64_t words[3];
+        memcpy(words, list + i * 24, 24);
+        good = words[0] >= before && words[1] <= UINT64_MAX / 4 && words[0] <= UINT64_MAX / 4 && words[2] <= MBOX_STEP
+            && words[2] <= (uint64_t)(end - ins);
+        edits[i] = (struct mbox_edit){ words[0], words[1], ins, (size_t)words[2] };
+        before = words[0] + words[1];
+        ins += good ? words[2] : 0;
     }
-    free(redo);
-    if (rc == 0)
-        journal_end(j, true);
-    return rc;
+    if (good)
+        return edits;
+    free(edits);
+    return NULL;
+}
+
+bool journal_find(struct mbox_journal *j, int fd, struct journal_found *out)
+{
+    struct stat st;
+    char *redo;
+    *out = (struct journal_found){ .pieces = NULL };
+    if (fstat(fd, &st) != 0)
+        return false;
+    const int found = find(j, &st, &out->slot, &redo);
+    if (found < 0)
+        return false;
+    flock(found, LOCK_EX);           /* held for moments only, by one who looks whether it is free */
+    j->fd = found;
+    j->sequence = out->slot.sequence;
+    out->pieces = (struct journal_piece *)(void *)redo;
+    out->octets = redo + out->slot.pieces * sizeof *out->pieces;
+    out->edits = read_list(found, &out->slot);
+    return true;
+}
+
+void journal_found_free(struct journal_found *f)
+{
+    free(f->pieces);
+    free(f->edits);
+}
+
+void journal_refuse(struct mbox_journal *j)
+{
+    char name[80], part[65536];
+    ssize_t k;
+    snprintf(name, sizeof name, "%.60s.refused", j->name);
+    const int to = j->dirfd < 0 ? -1 : openat(j->dirfd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    for (off_t at = 0; to >= 0 && (k = pread(j->fd, part, sizeof part, at)) > 0; at += k)
+        if (write(to, part, (size_t)k) != k)
+            break;
+    if (to >= 0)
+        close(to);
+    journal_end(j, true);
 }

@@ -27,7 +27,7 @@ static const struct field_name {
 } field_names[] = {
     { "Status:", 7, META_STATUS }, { "X-Status:", 9, META_X_STATUS }, { "X-Keywords:", 11, META_KEYWORDS },
     { "X-UID:", 6, META_UID }, { "X-IMAPbase:", 11, META_BASE }, { "X-IMAP:", 7, META_PSEUDO },
-    { "X-IMAPD-Stored:", 15, META_STORED }, { "Content-Length:", 15, META_LENGTH }, { "Lines:", 6, META_LENGTH },
+    { "X-IMAPD-Stored:", 15, META_STORED }, { "X-IMAPD-Pad:", 12, META_PAD }, { "Content-Length:", 15, META_LENGTH }, { "Lines:", 6, META_LENGTH },
 };
 
 static enum meta_field plain_field(const char *line, size_t n)

@@ -6,10 +6,11 @@
 #include "base/buf.h"
 
 /* Bookkeeping header fields of an mbox message, and the header as the client sees it (doc/mbox.md). Hidden: Status,
- * X-Status, X-Keywords, X-UID, X-IMAPbase, X-IMAP and our own X-IMAPD-Stored. A message that APPEND brings has its own
+ * X-Status, X-Keywords, X-UID, X-IMAPbase, X-IMAP and our own X-IMAPD-Stored and X-IMAPD-Pad. A message that APPEND brings has its own
  * fields of these names (and Content-Length) stored with "X-Escaped-" before the name; that is undone when it is shown. */
 enum meta_field {
-    META_NONE, META_STATUS, META_X_STATUS, META_KEYWORDS, META_UID, META_BASE, META_PSEUDO, META_STORED, META_ESCAPED,
+    META_NONE, META_STATUS, META_X_STATUS, META_KEYWORDS, META_UID, META_BASE, META_PSEUDO, META_STORED, META_PAD,
+    META_ESCAPED,
     META_LENGTH          /* Content-Length, Lines: shown, but no part of the fingerprint */
 };
 /* Kind of the field that begins with this line (n octets). */

@@ -1,9 +1,10 @@
 /*
- * In-place, crash-safe change of a mailbox file (see mbox_rewrite.h; the journal is in mbox_journal.c).
+ * In-place, crash-safe change of a mailbox file (see mbox_rewrite.h; the journal is in mbox_journal.c, recovery in
+ * mbox_recover.c).
  *
- * Edits of the same length are written where they are, within the padding that makes torn writes harmless (doc/mbox.md).
- * If no prefix of the others makes the file longer, one pass upwards moves the gap through the file. Else the growing ones are
- * applied first, in one pass downwards from the end of the extended file, then the shrinking ones upwards.
+ * Edits of the same length are written where they are; those that cross a sector, which a power cut could tear, go through
+ * the journal. If no prefix of the others makes the file longer, one pass upwards moves the gap through the file. Else the
+ * growing ones are applied first, in one pass downwards from the end of the extended file, then the shrinking ones upwards.
  *
  * Octets at the very end (APPEND) need no pass: the file is extended by NULs, they are written all but the first, synced,
  * then the first. A NUL there means that it was not finished: the extension is taken back.
@@ -20,207 +21,254 @@
 #include "base/xmalloc.h"
 #include "store/mbox_journal.h"
 
-struct rewrite {
-    struct mbox_journal *j;
-    int fd;
-    void (*tick)(void *ctx);
-    void *ctx;
-    struct store_error *e;
-    char *step;                      /* MBOX_JOURNAL_STEP octets on their way */
-    size_t n;
-};
+enum { SECTOR = 512 };
 
 static int failed(struct rewrite *w)
 {
     return store_fail(w->e, STORE_IO, errno, "writing the mailbox");
 }
 
-/* The step's octets to `at`, known to the journal first with what the gap will be after it. */
-static int put_step(struct rewrite *w, uint64_t at, uint64_t gap_start, uint64_t gap_end)
+/* A slot with the gap's bounds and at most one piece of redo, which is about to be written. RIGHT ends at size. */
+static int put(struct rewrite *w, enum journal_state state, uint64_t gap_start, uint64_t gap_end, uint64_t size, const struct journal_piece *piece)
 {
-    if (w->n == 0)
-        return 0;
-    if (fdatasync(w->fd) != 0)               /* the step before this one, whose slot but one is about to go */
+    const bool below = piece != NULL && piece->at < gap_start;
+    const bool above = piece != NULL && !below;
+    w->slot.state = state;
+    w->slot.gap_start = gap_start;
+    w->slot.gap_end = gap_end;
+    if (journal_guard_before(w->fd, below ? piece->at : gap_start, state == JOURNAL_EXTENDING ? w->low : 0, &w->slot.left) != 0
+        || journal_guard_after(w->fd, above ? piece->at + piece->n : gap_end, size, &w->slot.right) != 0)
         return failed(w);
-    if (journal_put(w->j, JOURNAL_GAP, gap_start, gap_end, at, w->step, w->n, w->e) != 0)
+    if (journal_put(w->j, &w->slot, piece, piece != NULL, w->step, w->e) != 0)
         return -1;
-    if (file_write(w->fd, w->step, w->n, at) != 0)
-        return failed(w);
-    w->n = 0;
+    w->whole = w->slot.list_count > 0;
+    return 0;
+}
+
+static void tick(struct rewrite *w)
+{
     if (w->tick != NULL)
         w->tick(w->ctx);
-    return 0;
 }
 
 /* ---- upwards: nothing ever moves up ------------------------------------------------------------------------------- */
 
-/* Old octets [from, to) to *dst. */
-static int move_up(struct rewrite *w, uint64_t from, uint64_t to, uint64_t *dst)
+/* The step's octets to where they belong. As long as they go into what the newest slot calls the gap, it can do them again
+ * from their source. Else a new slot is due: one that knows of the octets written so far if the gap has room for these
+ * now, or one that has them as redo. */
+static int flush_up(struct rewrite *w)
 {
-    while (from < to) {
-        const size_t room = MBOX_JOURNAL_STEP - w->n;
-        const size_t n = to - from < room ? (size_t)(to - from) : room;
-        if (file_read(w->fd, w->step + w->n, n, from) != 0)
+    if (w->n == 0)
+        return 0;
+    if (w->dst + w->n > w->slot.gap_end) {
+        const struct journal_piece piece = { w->dst, w->n };
+        const bool room = w->dst + w->n <= w->from;
+        if (file_sync(w->fd) != 0)
+            return failed(w);
+        w->slot.done = room ? w->done_before : w->done;
+        if ((room ? put(w, JOURNAL_GAP, w->dst, w->from, w->slot.size, NULL)
+                  : put(w, JOURNAL_GAP, w->dst + w->n, w->src, w->slot.size, &piece)) != 0)
+            return -1;
+    }
+    if (file_write(w->fd, w->step, w->n, w->dst) != 0)
+        return failed(w);
+    w->dst += w->n;
+    w->n = 0;
+    w->from = w->src;
+    w->done_before = w->done;
+    tick(w);
+    return 0;
+}
+
+/* The source's octets up to `to`. */
+static int move_up(struct rewrite *w, uint64_t to)
+{
+    while (w->src < to) {
+        const size_t room = MBOX_STEP - sizeof(struct journal_piece) - w->n;
+        const size_t n = to - w->src < room ? (size_t)(to - w->src) : room;
+        if (file_read(w->fd, w->step + w->n, n, w->src) != 0)
             return failed(w);
         w->n += n;
-        from += n;
-        if (w->n == MBOX_JOURNAL_STEP) {
-            const uint64_t size = w->n;
-            if (put_step(w, *dst, *dst + size, from) != 0)
-                return -1;
-            *dst += size;
-        }
+        w->src += n;
+        if (n == room && flush_up(w) != 0)
+            return -1;
     }
     return 0;
 }
 
-/* An insertion goes into a step whole; a larger one than a step into the gap, where nothing is lost until it is known. */
-static int insert_up(struct rewrite *w, const struct mbox_edit *edit, uint64_t *dst)
+/* An insertion goes into a step whole. */
+static int edit_up(struct rewrite *w, const struct mbox_edit *edit)
 {
-    const uint64_t size = w->n, behind = edit->offset + edit->del;
-    if (edit->n > MBOX_JOURNAL_STEP - w->n) {
-        if (put_step(w, *dst, *dst + size, edit->offset) != 0)
-            return -1;
-        *dst += size;
-    }
-    if (edit->n > MBOX_JOURNAL_STEP) {
-        if (file_write(w->fd, edit->ins, edit->n, *dst) != 0 || fdatasync(w->fd) != 0)
-            return failed(w);
-        *dst += edit->n;
-        return journal_put(w->j, JOURNAL_GAP, *dst, behind, 0, NULL, 0, w->e);
-    }
-    memcpy(w->step + w->n, edit->ins, edit->n);
+    if (edit->n > MBOX_STEP - sizeof(struct journal_piece) - w->n && flush_up(w) != 0)
+        return -1;
+    if (edit->n > 0)
+        memcpy(w->step + w->n, edit->ins, edit->n);
     w->n += edit->n;
+    w->src = edit->offset + edit->del;
+    w->done++;
+    if (w->n == 0) {
+        w->from = w->src;
+        w->done_before = w->done;
+    }
     return 0;
 }
 
-static int finish_up(struct rewrite *w, uint64_t dst, uint64_t size)
+static int finish_up(struct rewrite *w, uint64_t size)
 {
-    if (fdatasync(w->fd) != 0)
-        return failed(w);
-    if (dst == size)
-        return 0;
-    if (file_write(w->fd, "", 1, dst) != 0 || fdatasync(w->fd) != 0)
-        return failed(w);
-    if (journal_put(w->j, JOURNAL_TRUNCATING, dst, size, 0, NULL, 0, w->e) != 0)
+    if (w->dst == size)
+        return file_sync(w->fd) != 0 ? failed(w) : 0;
+    w->slot.done = w->done;
+    if (w->dst >= w->slot.gap_end && (file_sync(w->fd) != 0 ? failed(w) : put(w, JOURNAL_GAP, w->dst, size, size, NULL)) != 0)
         return -1;
-    return ftruncate(w->fd, (off_t)dst) != 0 || fdatasync(w->fd) != 0 ? failed(w) : 0;
+    if (file_write(w->fd, "", 1, w->dst) != 0 || file_sync(w->fd) != 0)
+        return failed(w);
+    if (put(w, JOURNAL_TRUNCATING, w->dst, size, size, NULL) != 0)
+        return -1;
+    return ftruncate(w->fd, (off_t)w->dst) != 0 || file_sync(w->fd) != 0 ? failed(w) : 0;
 }
 
-static int pass_up(struct rewrite *w, const struct mbox_edit *edits, size_t n, uint64_t size)
+int rewrite_up(struct rewrite *w)
 {
-    uint64_t dst = edits[0].offset;
+    struct stat st;
+    if (fstat(w->fd, &st) != 0)
+        return failed(w);
+    const uint64_t size = (uint64_t)st.st_size;
+    if (w->dst == w->src) {          /* no gap yet: all up to the next edit stays where it is */
+        if (w->done == w->edit_n)
+            return file_sync(w->fd) != 0 ? failed(w) : 0;
+        w->dst = w->src = w->edits[w->done].offset;
+    }
+    w->slot.size = size;
     w->n = 0;
-    if (journal_put(w->j, JOURNAL_GAP, dst, dst, 0, NULL, 0, w->e) != 0)
-        return -1;
-    for (size_t i = 0; i < n; i++) {
-        const uint64_t from = edits[i].offset + edits[i].del, to = i + 1 < n ? edits[i + 1].offset : size;
-        if (insert_up(w, &edits[i], &dst) != 0 || move_up(w, from, to, &dst) != 0)
+    w->from = w->src;
+    w->done_before = w->done;
+    while (w->done < w->edit_n) {
+        const struct mbox_edit *edit = &w->edits[w->done];
+        if (move_up(w, edit->offset) != 0 || edit_up(w, edit) != 0)
             return -1;
     }
-    const uint64_t last = w->n;
-    if (put_step(w, dst, dst + last, size) != 0)
+    if (move_up(w, size) != 0 || flush_up(w) != 0)
         return -1;
-    return finish_up(w, dst + last, size);
+    return finish_up(w, size);
+}
+
+static int pass_up(struct rewrite *w, const struct mbox_edit *edits, size_t n)
+{
+    w->edits = edits;
+    w->edit_n = n;
+    w->dst = w->src = edits[0].offset;
+    w->done = 0;
+    w->slot.gap_end = 0;             /* no slot for this pass yet */
+    journal_put_list(w->j, &w->slot, edits, n);      /* without room for it, a crash leaves some of them undone */
+    return rewrite_up(w);
 }
 
 /* ---- downwards: nothing ever moves down --------------------------------------------------------------------------- */
 
-/* Old octets [from, to) to below *dst; the step is filled from its end. */
-static int move_down(struct rewrite *w, uint64_t from, uint64_t to, uint64_t *dst)
+/* The step's octets to `at`, known to the journal first with what the gap will be after it. */
+static int put_down(struct rewrite *w, uint64_t at, uint64_t gap_start)
 {
+    const struct journal_piece piece = { at, w->n };
+    if (w->n == 0)
+        return 0;
+    if (file_sync(w->fd) != 0)               /* the step before this one, whose slot but one is about to go */
+        return failed(w);
+    if (put(w, JOURNAL_GAP, gap_start, at, w->slot.size, &piece) != 0)
+        return -1;
+    if (file_write(w->fd, w->step, w->n, at) != 0)
+        return failed(w);
+    w->n = 0;
+    tick(w);
+    return 0;
+}
+
+/* Old octets [from, to) to below w->dst; the step is filled from its end. */
+static int move_down(struct rewrite *w, uint64_t from, uint64_t to)
+{
+    const size_t most = MBOX_STEP - sizeof(struct journal_piece);
     while (from < to) {
-        const size_t n = to - from < MBOX_JOURNAL_STEP ? (size_t)(to - from) : MBOX_JOURNAL_STEP;
+        const size_t n = to - from < most ? (size_t)(to - from) : most;
         if (file_read(w->fd, w->step, n, to - n) != 0)
             return failed(w);
         w->n = n;
         to -= n;
-        *dst -= n;
-        if (put_step(w, *dst, to, *dst) != 0)
+        w->dst -= n;
+        if (put_down(w, w->dst, to) != 0)
             return -1;
     }
     return 0;
 }
 
-/* One edit and the kept octets before it, small enough for one step: written together. */
-static int edit_down(struct rewrite *w, const struct mbox_edit *edit, uint64_t before, uint64_t *dst)
+/* Fills the step with as many whole edits (and kept octets between) as fit, from the end; takes them off *left. */
+static int gather_down(struct rewrite *w, size_t *left)
 {
-    *dst -= edit->n;
-    if (edit->n <= MBOX_JOURNAL_STEP) {
-        memcpy(w->step, edit->ins, edit->n);
-        w->n = edit->n;
-        if (edit->n == 0)
-            return journal_put(w->j, JOURNAL_GAP, edit->offset, *dst, 0, NULL, 0, w->e);
-        if (put_step(w, *dst, edit->offset, *dst) != 0)
-            return -1;
-    } else {
-        if (file_write(w->fd, edit->ins, edit->n, *dst) != 0 || fdatasync(w->fd) != 0)
-            return failed(w);
-        if (journal_put(w->j, JOURNAL_GAP, edit->offset, *dst, 0, NULL, 0, w->e) != 0)
-            return -1;
-    }
-    return move_down(w, before, edit->offset, dst);
-}
-
-/* Fills the step with as many whole edits (and kept octets between) as fit, from the end; returns how many edits are left. */
-static size_t gather_down(struct rewrite *w, const struct mbox_edit *edits, size_t n, uint64_t *src, uint64_t *dst, int *rc)
-{
-    size_t used = 0, left = n;
-    char *end = w->step + MBOX_JOURNAL_STEP;
-    uint64_t from = *src;
-    while (left > 0) {
-        const struct mbox_edit *edit = &edits[left - 1];
+    const size_t most = MBOX_STEP - sizeof(struct journal_piece);
+    size_t used = 0;
+    char *end = w->step + most;
+    uint64_t from = w->src;
+    while (*left > 0) {
+        const struct mbox_edit *edit = &w->edits[*left - 1];
         const uint64_t kept = from - (edit->offset + edit->del);
-        if (kept > MBOX_JOURNAL_STEP || edit->n > MBOX_JOURNAL_STEP || used + kept + edit->n > MBOX_JOURNAL_STEP)
+        if (kept > most || edit->n > most || used + kept + edit->n > most)
             break;
-        if (kept > 0 && file_read(w->fd, end - used - kept, (size_t)kept, edit->offset + edit->del) != 0) {
-            *rc = failed(w);
-            return left;
-        }
+        if (kept > 0 && file_read(w->fd, end - used - kept, (size_t)kept, edit->offset + edit->del) != 0)
+            return failed(w);
         used += (size_t)kept;
-        memcpy(end - used - edit->n, edit->ins, edit->n);
+        if (edit->n > 0)
+            memcpy(end - used - edit->n, edit->ins, edit->n);
         used += edit->n;
         from = edit->offset;
-        left--;
+        (*left)--;
     }
-    if (used == 0)
-        return left;
     memmove(w->step, end - used, used);
     w->n = used;
-    *dst -= used;
-    *src = from;
-    *rc = put_step(w, *dst, *src, *dst);
-    return left;
+    w->dst -= used;
+    w->src = from;
+    return put_down(w, w->dst, w->src);
 }
 
 static int pass_down(struct rewrite *w, const struct mbox_edit *edits, size_t n, uint64_t size, uint64_t growth)
 {
-    uint64_t src = size, dst = size + growth;
-    int rc = journal_put(w->j, JOURNAL_GAP, size, dst, 0, NULL, 0, w->e);
-    while (rc == 0 && n > 0) {
-        const size_t left = gather_down(w, edits, n, &src, &dst, &rc);
-        if (rc == 0 && left == n) {              /* too large for one step */
-            const struct mbox_edit *edit = &edits[n - 1];
-            rc = move_down(w, edit->offset + edit->del, src, &dst);
-            if (rc == 0)
-                rc = edit_down(w, edit, edit->offset, &dst);
-            src = edit->offset;
-            n--;
-        } else {
-            n = left;
-        }
+    w->edits = edits;
+    w->src = size;
+    w->dst = size + growth;
+    w->slot.list_count = w->slot.done = 0;
+    w->slot.size = w->dst;
+    if (file_sync(w->fd) != 0)               /* the new size, before a slot relies on it */
+        return failed(w);
+    if (put(w, JOURNAL_GAP, size, w->dst, w->dst, NULL) != 0)
+        return -1;
+    while (n > 0) {
+        const size_t before = n;
+        if (gather_down(w, &n) != 0)
+            return -1;
+        if (n < before)
+            continue;
+        const uint64_t behind = edits[n - 1].offset + edits[n - 1].del;      /* the kept octets are more than a step */
+        if (move_down(w, behind, w->src) != 0)
+            return -1;
+        w->src = behind;
     }
-    return rc == 0 && fdatasync(w->fd) != 0 ? failed(w) : rc;
+    return file_sync(w->fd) != 0 ? failed(w) : 0;
 }
 
-/* Makes the file `growth` octets longer, all NUL, with the room for them on disk. Nothing is changed if that fails. */
-static int extend(struct rewrite *w, uint64_t size, uint64_t growth)
+int rewrite_extend(struct rewrite *w, uint64_t size, uint64_t growth)
 {
-    if (fallocate(w->fd, FALLOC_FL_KEEP_SIZE, (off_t)size, (off_t)growth) != 0 && errno != EOPNOTSUPP)
+    int err;
+    do
+        err = fallocate(w->fd, FALLOC_FL_KEEP_SIZE, (off_t)size, (off_t)growth) != 0 ? errno : 0;
+    while (err == EINTR);
+    if (err != 0 && err != EOPNOTSUPP) {
+        if (ftruncate(w->fd, (off_t)size) != 0)      /* gives back what was reserved */
+            return failed(w);
+        errno = err;
         return failed(w);
-    if (journal_put(w->j, JOURNAL_EXTENDING, size, size + growth, 0, NULL, 0, w->e) != 0)
+    }
+    if (put(w, JOURNAL_EXTENDING, size, size + growth, size, NULL) != 0)
         return -1;
-    const int err = posix_fallocate(w->fd, (off_t)size, (off_t)growth);
+    do
+        err = posix_fallocate(w->fd, (off_t)size, (off_t)growth);
+    while (err == EINTR);
     if (err == 0)
         return 0;
     if (ftruncate(w->fd, (off_t)size) != 0)
@@ -231,10 +279,10 @@ static int extend(struct rewrite *w, uint64_t size, uint64_t growth)
 
 static int append(struct rewrite *w, const struct mbox_edit *edit)
 {
-    if (extend(w, edit->offset, edit->n) != 0)
+    if (rewrite_extend(w, edit->offset, edit->n) != 0)
         return -1;
-    if (file_write(w->fd, edit->ins + 1, edit->n - 1, edit->offset + 1) != 0 || fdatasync(w->fd) != 0
-        || file_write(w->fd, edit->ins, 1, edit->offset) != 0 || fdatasync(w->fd) != 0) {
+    if (file_write(w->fd, edit->ins + 1, edit->n - 1, edit->offset + 1) != 0 || file_sync(w->fd) != 0
+        || file_write(w->fd, edit->ins, 1, edit->offset) != 0 || file_sync(w->fd) != 0) {
         const int err = errno;
         if (ftruncate(w->fd, (off_t)edit->offset) != 0)
             return failed(w);
@@ -242,6 +290,87 @@ static int append(struct rewrite *w, const struct mbox_edit *edit)
         return failed(w);
     }
     return 0;
+}
+
+/* ---- in place ----------------------------------------------------------------------------------------------------- */
+
+static bool crosses(const struct mbox_edit *edit)
+{
+    return edit->n > 0 && edit->offset / SECTOR != (edit->offset + edit->n - 1) / SECTOR;
+}
+
+/* The pieces gathered so far: known to the journal, then written, then synced. low, high: what is not changed around them. */
+static int put_pieces(struct rewrite *w, const struct journal_piece *pieces, size_t n, uint64_t low, uint64_t high)
+{
+    const char *octets = w->step;
+    if (n == 0)
+        return 0;
+    w->slot.state = JOURNAL_GAP;
+    w->slot.gap_start = w->slot.gap_end = pieces[0].at;
+    w->slot.list_count = 0;
+    if (journal_guard_before(w->fd, pieces[0].at, low, &w->slot.left) != 0
+        || journal_guard_after(w->fd, pieces[n - 1].at + pieces[n - 1].n, high, &w->slot.right) != 0)
+        return failed(w);
+    if (journal_put(w->j, &w->slot, pieces, n, w->step, w->e) != 0)
+        return -1;
+    for (size_t i = 0; i < n; octets += pieces[i++].n)
+        if (file_write(w->fd, octets, (size_t)pieces[i].n, pieces[i].at) != 0)
+            return failed(w);
+    tick(w);
+    return file_sync(w->fd) != 0 ? failed(w) : 0;
+}
+
+/* Those that a power cut could tear. */
+static int torn_edits(struct rewrite *w, const struct mbox_edit *edits, size_t n)
+{
+    const size_t most = MBOX_STEP / 128;
+    struct journal_piece *pieces = xreallocarray(NULL, most, sizeof *pieces);
+    size_t count = 0, size = 0;
+    uint64_t low = 0, high = w->slot.size;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        if (edits[i].n != edits[i].del || !crosses(&edits[i]))
+            continue;
+        if (count == most || (count + 1) * sizeof *pieces + size + edits[i].n > MBOX_STEP) {
+            rc = put_pieces(w, pieces, count, low, high);
+            count = size = 0;
+        }
+        if (count == 0)
+            low = i > 0 ? edits[i - 1].offset + edits[i - 1].del : 0;
+        high = i + 1 < n ? edits[i + 1].offset : w->slot.size;
+        memcpy(w->step + size, edits[i].ins, edits[i].n);
+        pieces[count++] = (struct journal_piece){ edits[i].offset, edits[i].n };
+        size += edits[i].n;
+    }
+    if (rc == 0)
+        rc = put_pieces(w, pieces, count, low, high);
+    free(pieces);
+    return rc;
+}
+
+/* Edits that move nothing; the others are copied to *moving. */
+static int in_place(struct rewrite *w, const struct mbox_edit *edits, size_t n, struct mbox_edit *moving, size_t *count)
+{
+    bool any = false, torn = false;
+    *count = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (edits[i].n != edits[i].del) {
+            moving[(*count)++] = edits[i];
+            continue;
+        }
+        torn = torn || crosses(&edits[i]);
+        w->low = edits[i].offset + edits[i].del;
+    }
+    if (torn && torn_edits(w, edits, n) != 0)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        if (edits[i].n != edits[i].del || crosses(&edits[i]))
+            continue;
+        if (file_write(w->fd, edits[i].ins, edits[i].n, edits[i].offset) != 0)
+            return failed(w);
+        any = true;
+    }
+    return any && *count == 0 && file_sync(w->fd) != 0 ? failed(w) : 0;
 }
 
 /* ---- the whole ---------------------------------------------------------------------------------------------------- */
@@ -273,74 +402,72 @@ static int both_ways(struct rewrite *w, const struct mbox_edit *edits, size_t n,
             shrink[shrinks++].offset += growth;
         }
     }
-    int rc = extend(w, size, growth);
+    w->slot.list_count = 0;
+    int rc = rewrite_extend(w, size, growth);
     if (rc == 0)
         rc = pass_down(w, grow, grows, size, growth);
     if (rc == 0 && shrinks > 0)
-        rc = pass_up(w, shrink, shrinks, size + growth);
+        rc = pass_up(w, shrink, shrinks);
     free(grow);
     free(shrink);
     return rc;
 }
 
-/* Edits that move nothing, written in place; the others are copied to *moving. */
-static int in_place(struct rewrite *w, const struct mbox_edit *edits, size_t n, struct mbox_edit *moving, size_t *count)
+static int move(struct rewrite *w, const struct mbox_edit *moving, size_t count, uint64_t size)
 {
-    bool any = false;
-    *count = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (edits[i].n != edits[i].del) {
-            moving[(*count)++] = edits[i];
-            continue;
-        }
-        if (file_write(w->fd, edits[i].ins, edits[i].n, edits[i].offset) != 0)
-            return failed(w);
-        any = true;
-    }
-    return any && *count == 0 && fdatasync(w->fd) != 0 ? failed(w) : 0;
+    if (count == 1 && moving[0].offset == size && moving[0].del == 0)
+        return append(w, &moving[0]);
+    if (any_prefix_grows(moving, count))
+        return both_ways(w, moving, count, size);
+    const int rc = rewrite_region(w, moving, count, size);
+    if (rc <= 0)
+        return rc;
+    return pass_up(w, moving, count);
+}
+
+/* After a failure: what was begun is finished or taken back at once, if that can be done. 0: it is done as asked. */
+static int mend(struct rewrite *w)
+{
+    if (mbox_journal_pending(w->j, w->fd) == MBOX_PENDING_NONE)
+        return -1;
+    journal_leave(w->j);
+    return mbox_journal_recover(w->j, w->fd, NULL, NULL) == 0 && w->whole ? 0 : -1;
 }
 
 static int run(struct rewrite *w, const struct mbox_edit *edits, size_t n, struct mbox_edit *moving)
 {
-    struct stat st;
-    size_t count;
-    if (fstat(w->fd, &st) != 0)
-        return failed(w);
-    const uint64_t size = (uint64_t)st.st_size;
-    size_t moves = 0;
+    size_t count, moves = 0, torn = 0;
+    if (journal_name(&w->slot, w->fd, w->e) != 0)
+        return -1;
+    const uint64_t size = w->slot.size;
     for (size_t i = 0; i < n; i++) {
         moves += edits[i].n != edits[i].del;
-        if (edits[i].del > 0 && edits[i].n > MBOX_JOURNAL_STEP)     /* could not be done again after a crash */
+        torn += edits[i].n == edits[i].del && crosses(&edits[i]);
+    }
+    for (size_t i = 0; i < n; i++)           /* could not be done again after a crash */
+        if (edits[i].n > MBOX_STEP - 1024 && !(moves == 1 && edits[i].offset == size && edits[i].del == 0))
             return store_fail(w->e, STORE_LIMIT, 0, "a change of %zu octets is too large", edits[i].n);
-    }
-    if (moves > 0 && journal_begin(w->j, w->fd, w->e) != 0)
+    if (moves + torn > 0 && journal_begin(w->j, w->e) != 0)
         return -1;
+    w->step = xmalloc(MBOX_STEP);
     int rc = in_place(w, edits, n, moving, &count);
-    if (rc != 0 || count == 0) {
-        if (moves > 0)
-            journal_end(w->j, false);
-        return rc;
-    }
-    w->step = xmalloc(MBOX_JOURNAL_STEP);
-    const bool at_end = count == 1 && moving[0].offset == size && moving[0].del == 0;
-    if (at_end)
-        rc = append(w, &moving[0]);
-    else if (any_prefix_grows(moving, count))
-        rc = both_ways(w, moving, count, size);
-    else
-        rc = pass_up(w, moving, count, size);
+    const bool at_end = rc == 0 && count == 1 && moving[0].offset == size && moving[0].del == 0;
+    if (rc == 0 && count > 0)
+        rc = move(w, moving, count, size);
     free(w->step);
-    if (rc == 0 || (at_end && fstat(w->fd, &st) == 0 && (uint64_t)st.st_size == size))
+    if (moves + torn == 0)
+        return rc;
+    if (rc == 0 || mbox_journal_pending(w->j, w->fd) == MBOX_PENDING_NONE)
         journal_end(w->j, !at_end);
-    else if (!mbox_journal_pending(w->j, w->fd))     /* failed before anything was changed: others may use the journal */
-        journal_end(w->j, false);
+    else
+        rc = mend(w);
     return rc;
 }
 
 int mbox_rewrite(struct mbox_journal *j, int fd, const struct mbox_edit *edits, size_t n,
-                 void (*tick)(void *ctx), void *ctx, struct store_error *e)
+                 void (*tick_each)(void *ctx), void *ctx, struct store_error *e)
 {
-    struct rewrite w = { .j = j, .fd = fd, .tick = tick, .ctx = ctx, .e = e };
+    struct rewrite w = { .j = j, .fd = fd, .tick = tick_each, .ctx = ctx, .e = e };
     if (n == 0)
         return 0;
     struct mbox_edit *moving = xreallocarray(NULL, n, sizeof *moving);

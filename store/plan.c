@@ -37,7 +37,8 @@ struct plan_entry *plan_entry(struct plan *p, const struct message_record *r)
         p->entries = xreallocarray(p->entries, p->entry_cap, sizeof *p->entries);
     }
     struct plan_entry *entry = &p->entries[p->entry_n++];
-    *entry = (struct plan_entry){ .record = *r };
+    *entry = (struct plan_entry){ .uid = r->uid, .block_offset = r->block_offset, .block_size = r->block_size, .bits = r->bits,
+                                  .mbox_flags = r->flags, .mbox_keywords = r->keywords };
     return entry;
 }
 
@@ -84,15 +85,10 @@ int plan_header(struct plan *p, struct box *b, struct box_record *rec, const str
     meta_replace(header, r->header_raw, &block, &start, &del, &ins, &block_at);
     plan_edit(p, r->offset + r->from_size + start, del, ins.data, ins.len);
     struct plan_entry *entry = plan_entry(p, r);
-    struct message_record *now = &entry->record;
-    entry->growth = (int64_t)ins.len - (int64_t)del;
-    now->header_raw = (uint32_t)(now->header_raw + entry->growth);
-    now->raw_size = now->raw_size + (uint64_t)entry->growth;
-    now->block_offset = (uint32_t)(r->from_size + block_at);
-    now->block_size = (uint16_t)(start + ins.len - block_at);
-    now->bits = (uint16_t)(now->bits | RECORD_BLOCK | (block.flags & FLAG_OLD ? RECORD_OLD : 0));
-    now->mbox_flags = now->flags;
-    now->mbox_keywords = now->keywords;
+    entry->growth = (int32_t)((int64_t)ins.len - (int64_t)del);
+    entry->block_offset = (uint32_t)(r->from_size + block_at);
+    entry->block_size = (uint16_t)(start + ins.len - block_at);
+    entry->bits = (uint16_t)(r->bits | RECORD_BLOCK | (block.flags & FLAG_OLD ? RECORD_OLD : 0));
     if (base) {                                  /* the first line of the block; nothing before the first message moves it */
         const char *line = ins.data + (block_at - start);
         rec->base_offset = r->offset + r->from_size + block_at;
@@ -107,7 +103,7 @@ int plan_header(struct plan *p, struct box *b, struct box_record *rec, const str
     return 0;
 }
 
-static void tick(void *ctx)
+void box_tick(void *ctx)
 {
     struct box *b = ctx;
     mbox_lock_touch(b->lock);
@@ -124,18 +120,21 @@ static void apply_chunk(struct chunk_info *info, struct message_record *part, co
     for (uint32_t i = 0; i < info->count; i++) {
         struct message_record r = part[i];
         const uint64_t offset = (uint64_t)((int64_t)r.offset + (*delta - delta_before));
-        if (*at < n && entries[*at].record.uid == r.uid) {
+        if (*at < n && entries[*at].uid == r.uid) {
             const struct plan_entry *entry = &entries[(*at)++];
             if (entry->removed) {
                 *delta -= (int64_t)r.raw_size;
                 rec->size_sum -= r.size;
                 continue;
             }
-            struct message_record now = entry->record;
-            now.flags = r.flags;                 /* a STORE may have come in between: it takes no lock on the file */
-            now.keywords = r.keywords;
-            now.modseq = r.modseq;
-            r = now;
+            /* flags and keywords stay: a STORE may have come in between, it takes no lock on the file */
+            r.header_raw = (uint32_t)((int64_t)r.header_raw + entry->growth);
+            r.raw_size = (uint64_t)((int64_t)r.raw_size + entry->growth);
+            r.block_offset = entry->block_offset;
+            r.block_size = entry->block_size;
+            r.bits = entry->bits;
+            r.mbox_flags = entry->mbox_flags;
+            r.mbox_keywords = entry->mbox_keywords;
             *delta += entry->growth;
         }
         r.offset = offset;
@@ -176,7 +175,7 @@ int box_apply(struct index_txn *t, struct box_record *rec, const struct plan_ent
     int rc = 0;
     for (uint32_t c = 0; rc == 0 && c < rec->chunk_count; c++) {
         struct chunk_info info = infos[c];
-        if (at == n || entries[at].record.uid > info.last_uid) {
+        if (at == n || entries[at].uid > info.last_uid) {
             info.base = (uint64_t)((int64_t)info.base + delta);
             infos[out++] = info;
             continue;
@@ -216,8 +215,8 @@ static int note_removed(struct index_txn *t, const struct plan *p, struct box_re
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < p->entry_n; i++) {
         if (p->entries[i].removed) {
-            uids[n++] = p->entries[i].record.uid;
-            rc = index_delete_cache(t, rec->id, p->entries[i].record.uid, e);
+            uids[n++] = p->entries[i].uid;
+            rc = index_delete_cache(t, rec->id, p->entries[i].uid, e);
         }
     }
     if (rc == 0 && n > 0) {
@@ -245,13 +244,15 @@ static int update_index(struct plan *p, struct box *b, struct box_record *rec, s
     return 0;
 }
 
-int plan_run(struct plan *p, struct box *b, struct box_record *rec, struct store_error *e)
+void plan_resolve(struct plan *p)
 {
-    struct index_txn t;
     for (size_t i = 0; i < p->edit_n; i++)
         p->edits[i].ins = p->text.data + (uintptr_t)p->edits[i].ins;
-    if (p->edit_n > 0 && mbox_rewrite(b->store->journal, b->fd, p->edits, p->edit_n, tick, b, e) != 0)
-        return -1;
+}
+
+int plan_index(struct plan *p, struct box *b, struct box_record *rec, struct store_error *e)
+{
+    struct index_txn t;
     if (p->edit_n > 0)
         box_touch(b, false);
     if (index_begin(b->store->index, true, &t, e) != 0)
@@ -263,13 +264,18 @@ int plan_run(struct plan *p, struct box *b, struct box_record *rec, struct store
     return index_commit(&t, e);
 }
 
-int box_collect(struct box *b, const struct box_record *rec, bool (*want)(const struct chunk_info *info),
-                struct message_record **out, size_t *n, struct store_error *e)
+int plan_run(struct plan *p, struct box *b, struct box_record *rec, struct store_error *e)
+{
+    plan_resolve(p);
+    if (p->edit_n > 0 && mbox_rewrite(b->store->journal, b->fd, p->edits, p->edit_n, box_tick, b, e) != 0)
+        return -1;
+    return plan_index(p, b, rec, e);
+}
+
+int box_visit(struct box *b, const struct box_record *rec, bool (*want)(const struct chunk_info *info),
+              int (*visit)(void *ctx, const struct message_record *r), void *ctx, struct store_error *e)
 {
     struct index_txn t;
-    size_t capacity = 0;
-    *out = NULL;
-    *n = 0;
     if (index_begin(b->store->index, false, &t, e) != 0)
         return -1;
     const struct chunk_info *have = index_chunks(&t, rec);
@@ -278,26 +284,46 @@ int box_collect(struct box *b, const struct box_record *rec, bool (*want)(const 
         infos = memcpy(xreallocarray(NULL, rec->chunk_count, sizeof *infos), have, rec->chunk_count * sizeof *infos);
     int rc = infos == NULL && rec->chunk_count > 0 ? store_fail(e, STORE_CORRUPTION, 0, "index: chunk directory is damaged") : 0;
     for (uint32_t c = 0; rc == 0 && c < rec->chunk_count; c++) {
-        if (!want(&infos[c]))
+        if (want != NULL && !want(&infos[c]))
             continue;
         const struct message_record *r = index_chunk(&t, rec->id, &infos[c]);
-        if (r == NULL) {
+        if (r == NULL)
             rc = store_fail(e, STORE_CORRUPTION, 0, "index: message records are damaged");
-            break;
+        for (uint32_t i = 0; rc == 0 && i < infos[c].count; i++) {
+            struct message_record absolute = r[i];
+            absolute.offset += infos[c].base;
+            rc = visit(ctx, &absolute);
         }
-        if (*n + infos[c].count > capacity) {
-            capacity = capacity * 2 + infos[c].count;
-            *out = xreallocarray(*out, capacity, sizeof **out);
-        }
-        memcpy(*out + *n, r, infos[c].count * sizeof *r);
-        for (uint32_t i = 0; i < infos[c].count; i++)
-            (*out)[(*n)++].offset += infos[c].base;
     }
     index_abort(&t);
     free(infos);
-    if (rc != 0) {
-        free(*out);
-        *out = NULL;
+    return rc;
+}
+
+struct collecting {
+    struct message_record *list;
+    size_t n, capacity;
+};
+
+static int collect(void *ctx, const struct message_record *r)
+{
+    struct collecting *c = ctx;
+    if (c->n == c->capacity) {
+        c->capacity = c->capacity < 256 ? 256 : c->capacity * 2;
+        c->list = xreallocarray(c->list, c->capacity, sizeof *c->list);
     }
+    c->list[c->n++] = *r;
+    return 0;
+}
+
+int box_collect(struct box *b, const struct box_record *rec, bool (*want)(const struct chunk_info *info),
+                struct message_record **out, size_t *n, struct store_error *e)
+{
+    struct collecting c = { .list = NULL };
+    const int rc = box_visit(b, rec, want, collect, &c, e);
+    if (rc != 0)
+        free(c.list);
+    *out = rc == 0 ? c.list : NULL;
+    *n = rc == 0 ? c.n : 0;
     return rc;
 }

@@ -70,6 +70,7 @@ int store_open(struct store **out, const struct store_settings *settings, void (
     struct store *s = xcalloc(1, sizeof *s);
     s->settings = settings;
     s->index_dirfd = -1;
+    s->warning = warning;
     open_index(s, e != NULL ? e : &own, warning);
     if (s->index == NULL || names_open_root(&s->names, settings, e) != 0) {
         store_close(s);

@@ -1,5 +1,5 @@
 /*
- * APPEND, COPY, MOVE and EXPUNGE.
+ * APPEND, COPY and MOVE.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -75,134 +75,6 @@ void append_abort(struct append *a)
     free(a);
 }
 
-/* ---- EXPUNGE ------------------------------------------------------------------------------------------------------ */
-
-static bool want_deleted(const struct chunk_info *info)
-{
-    return info->deleted > 0;
-}
-
-static bool want_all(const struct chunk_info *info)
-{
-    (void)info;
-    return true;
-}
-
-static bool among(const uint32_t *uids, size_t n, uint32_t uid, size_t *at)
-{
-    while (*at < n && uids[*at] < uid)
-        (*at)++;
-    return *at < n && uids[*at] == uid;
-}
-
-struct expunge {
-    const uint32_t *uids;            /* NULL: all that are \Deleted */
-    size_t n;
-    bool whatever_flags;             /* MOVE */
-};
-
-/* The message that is first when those of the plan are gone, if X-IMAPbase must move to it. The index has it behind the
- * removed ones: the first record whose UID is not among them. */
-static int carry_base(struct box *b, struct box_record *rec, struct plan *p, struct store_error *e)
-{
-    struct message_record *all;
-    size_t n, at = 0;
-    if (!(rec->bits & BOX_SEALED) || (rec->bits & BOX_PSEUDO) || p->entry_n == 0
-        || rec->base_offset < p->entries[0].record.offset
-        || rec->base_offset >= p->entries[0].record.offset + p->entries[0].record.raw_size)
-        return 0;
-    if (box_collect(b, rec, want_all, &all, &n, e) != 0)
-        return -1;
-    while (at < n && at < p->entry_n && all[at].uid == p->entries[at].record.uid)
-        at++;
-    int rc = 0;
-    if (at == n) {
-        rec->bits &= ~(uint32_t)BOX_SEALED;
-        rec->base_size = 0;
-    } else {
-        struct plan rest = { .keyword_names = p->keyword_names };
-        const uint64_t removed = all[at].offset - all[0].offset;
-        rc = plan_header(&rest, b, rec, &all[at], true, e);
-        if (rc == 0) {
-            rec->base_offset -= removed;
-            const struct plan_entry entry = rest.entries[0];
-            const struct mbox_edit edit = rest.edits[0];
-            plan_edit(p, edit.offset, edit.del, rest.text.data, edit.n);
-            *plan_entry(p, &all[at]) = entry;
-            struct mbox_edit last_edit = p->edits[p->edit_n - 1];
-            struct plan_entry last_entry = p->entries[p->entry_n - 1];
-            memmove(p->edits + at + 1, p->edits + at, (p->edit_n - 1 - at) * sizeof *p->edits);
-            memmove(p->entries + at + 1, p->entries + at, (p->entry_n - 1 - at) * sizeof *p->entries);
-            p->edits[at] = last_edit;
-            p->entries[at] = last_entry;
-        }
-        rest.keyword_names = (struct buf){ 0 };
-        plan_free(&rest);
-    }
-    free(all);
-    return rc;
-}
-
-static int expunge_locked(struct box *b, struct box_record *rec, const struct expunge *x, size_t *count, struct store_error *e)
-{
-    struct plan p = { .moves = true };
-    struct message_record *list;
-    struct index_txn t;
-    size_t n, at = 0;
-    if (index_begin(b->store->index, false, &t, e) != 0)
-        return -1;
-    int rc = index_get_keywords(&t, b->id, &p.keyword_names, e);
-    index_abort(&t);
-    if (rc != 0 || box_collect(b, rec, x->whatever_flags ? want_all : want_deleted, &list, &n, e) != 0) {
-        plan_free(&p);
-        return -1;
-    }
-    for (size_t i = 0; i < n; i++) {
-        if ((!x->whatever_flags && !(list[i].flags & FLAG_DELETED)) || (x->uids != NULL && !among(x->uids, x->n, list[i].uid, &at)))
-            continue;
-        plan_edit(&p, list[i].offset, list[i].raw_size, "", 0);
-        plan_entry(&p, &list[i])->removed = true;
-    }
-    *count = p.entry_n;
-    rc = p.entry_n == 0 ? 0 : carry_base(b, rec, &p, e);
-    if (rc == 0 && p.entry_n > 0)
-        rc = plan_run(&p, b, rec, e);
-    free(list);
-    plan_free(&p);
-    return rc;
-}
-
-static int box_expunge(struct box *b, const struct expunge *x, size_t *count, struct store_error *e)
-{
-    struct box_record rec;
-    *count = 0;
-    if (box_lock(b, MBOX_LOCK_EXCLUSIVE, &rec, e) != 0)
-        return -1;
-    const int rc = expunge_locked(b, &rec, x, count, e);
-    box_unlock(b);
-    return rc;
-}
-
-int mailbox_expunge(struct mailbox *m, const uint32_t *uids, size_t n, size_t *count, struct store_error *e)
-{
-    const struct expunge x = { uids, n, false };
-    struct box_record rec;
-    size_t own;
-    if (m->readonly)
-        return store_fail(e, STORE_NOPERM, 0, "%s is read-only", m->box.name.text);
-    mailbox_cache_flush(m);
-    mailbox_snapshot_end(m);
-    box_unlock(&m->box);
-    content_forget(m->content);
-    if (count != NULL)
-        *count = 0;
-    if (box_refresh(&m->box, &rec, e) != 0)
-        return -1;
-    if (rec.deleted == 0)
-        return 0;
-    return box_expunge(&m->box, &x, count != NULL ? count : &own, e);
-}
-
 /* ---- COPY and MOVE ------------------------------------------------------------------------------------------------ */
 
 static int take_octets(struct mailbox *m, struct delivery *d, const struct message_record *r, uint64_t start, struct store_error *e)
@@ -275,14 +147,27 @@ static int collect(struct mailbox *m, const uint32_t *seqs, size_t n, struct del
     return rc < 0 ? -1 : 0;
 }
 
-int mailbox_copy(struct mailbox *m, const uint32_t *seqs, size_t n, const struct mailbox_name *to, bool move,
+/* MOVE: from the view's mailbox into the one the delivery is for; uids become those that were still there. */
+static int move(struct mailbox *m, struct delivery *d, uint32_t *uids, size_t *count, uint32_t *uidvalidity, uint32_t **dst_uids,
+                struct store_error *e)
+{
+    content_forget(m->content);
+    mailbox_cache_flush(m);
+    mailbox_snapshot_end(m);
+    box_unlock(&m->box);
+    const int rc = delivery_move(d, &m->box, uids, uidvalidity, dst_uids, e);
+    *count = d->n;
+    return rc;
+}
+
+int mailbox_copy(struct mailbox *m, const uint32_t *seqs, size_t n, const struct mailbox_name *to, bool moving,
                  uint32_t *uidvalidity, uint32_t **src_uids, uint32_t **dst_uids, size_t *count, struct store_error *e)
 {
     struct delivery d;
     struct store_error own;
     *src_uids = *dst_uids = NULL;
     *count = 0;
-    if (move && m->readonly)
+    if (moving && m->readonly)
         return store_fail(e, STORE_NOPERM, 0, "%s is read-only", m->box.name.text);
     if (!to->inbox && !(names_look(m->box.store->names, to, e != NULL ? e : &own) & NAME_SELECTABLE))
         return store_fail(e, STORE_NONEXISTENT, 0, "%s does not exist", to->text);
@@ -290,14 +175,8 @@ int mailbox_copy(struct mailbox *m, const uint32_t *seqs, size_t n, const struct
     uint32_t *uids = xreallocarray(NULL, n + 1, sizeof *uids);
     int rc = collect(m, seqs, n, &d, uids, count, e);
     if (rc == 0 && *count > 0)
-        rc = delivery_commit(&d, uidvalidity, dst_uids, e);
+        rc = moving ? move(m, &d, uids, count, uidvalidity, dst_uids, e) : delivery_commit(&d, uidvalidity, dst_uids, e);
     delivery_free(&d);
-    if (rc == 0 && move && *count > 0) {
-        size_t gone;
-        const struct expunge x = { uids, *count, true };
-        content_forget(m->content);
-        rc = box_expunge(&m->box, &x, &gone, e);
-    }
     if (rc != 0) {
         free(uids);
         free(*dst_uids);

@@ -31,16 +31,20 @@ static bool want_unwritten(const struct chunk_info *info)
     return info->dirty > 0 || info->unwritten > 0;
 }
 
-/* The state of one checkpoint. */
+/* Messages written in one step: bounds the memory, whatever the mailbox. */
+enum { ROUND = 1 << 16 };
+
+/* The state of one checkpoint: rounds of at most ROUND messages. */
 struct work {
     struct box *b;
     struct box_record *rec;
     struct plan plan;
-    struct message_record *list;       /* what may have to be written, ascending */
-    size_t n;
-    char **blocks;                     /* for those changed in place: the new block, else NULL */
-    size_t grow_from;                  /* list index from which messages without block get one */
-    bool base;                         /* X-IMAPbase goes into the first message */
+    struct message_record *list;       /* what is to be written in this round, ascending */
+    size_t n, capacity;
+    uint32_t start;                    /* UID with which the round begins */
+    bool base;                         /* X-IMAPbase goes into the first message, which begins this round */
+    bool all, growing;                 /* messages without block get one: all; from here on, since they move anyway */
+    bool more;                         /* another round is due */
 };
 
 static int load_keyword_names(struct box *b, struct plan *p, struct store_error *e)
@@ -77,52 +81,76 @@ static char *fit_block(struct work *w, const struct message_record *r)
     return text;
 }
 
-/* Which messages can be changed in place, and where growing begins. */
-static void sort_out(struct work *w, uint64_t file_size, bool seal)
+/* Takes the messages of a round. One without a block gets it if it has something to say, if its place moves anyway, if all are
+ * to have one, or if it belongs to the tail that came since the mailbox was sealed. */
+static int take(void *ctx, const struct message_record *r)
 {
-    const uint64_t limit = seal ? UINT64_MAX : w->b->store->settings->seal_limit;
-    const bool sealed = w->rec->bits & BOX_SEALED;
-    w->blocks = xcalloc(w->n + 1, sizeof *w->blocks);
-    w->grow_from = w->n;
-    for (size_t i = w->n; i > 0; i--) {
-        const struct message_record *r = &w->list[i - 1];
-        const bool old = r->uid < w->rec->recent_uid && !(r->bits & RECORD_OLD);
-        if ((r->bits & RECORD_BLOCK) && (is_dirty(r) || old))
-            w->blocks[i - 1] = fit_block(w, r);
-        if (is_dirty(r) && w->blocks[i - 1] == NULL)
-            w->grow_from = i - 1;
+    struct work *w = ctx;
+    const uint64_t tail = w->rec->file.size - r->offset;
+    const bool has = r->bits & RECORD_BLOCK, dirty = is_dirty(r);
+    const bool old = r->uid < w->rec->recent_uid && !(r->bits & RECORD_OLD);
+    if (r->uid < w->start)
+        return 0;
+    if (!dirty && !(w->base && w->n == 0)) {
+        const bool cheap = (w->rec->bits & BOX_SEALED) && tail <= w->b->store->settings->seal_limit;
+        if (has ? !old : !w->all && !w->growing && !cheap)
+            return 0;
     }
-    const uint64_t from = w->grow_from < w->n ? w->list[w->grow_from].offset : file_size;
-    w->base = !sealed && w->rec->exists > 0 && (file_size <= limit || from < file_size / 2);
-    if (w->base)
-        w->grow_from = 0;
-    if (!sealed)
-        return;
-    for (size_t i = 0; i < w->grow_from; i++) {     /* the tail that came since */
-        if (!(w->list[i].bits & RECORD_BLOCK) && file_size - w->list[i].offset <= limit) {
-            w->grow_from = i;
-            break;
-        }
+    if (w->n == ROUND) {
+        w->more = true;
+        return 1;
     }
+    w->growing = w->growing || (dirty && !has);
+    if (w->n == w->capacity) {
+        w->capacity = w->capacity < 64 ? 64 : w->capacity * 2;
+        w->list = xreallocarray(w->list, w->capacity, sizeof *w->list);
+    }
+    w->list[w->n++] = *r;
+    return 0;
+}
+
+/* The first message that cannot be changed in place: all behind it will move. */
+static int find_growing(void *ctx, const struct message_record *r)
+{
+    uint64_t *from = ctx;
+    if (!is_dirty(r) || (r->bits & RECORD_BLOCK))
+        return 0;
+    *from = r->offset;
+    return 1;
+}
+
+/* Will the mailbox be sealed now? */
+static int decide(struct work *w, bool seal, struct store_error *e)
+{
+    const uint64_t size = w->rec->file.size;
+    uint64_t from = size;
+    if ((w->rec->bits & BOX_SEALED) || w->rec->exists == 0) {
+        w->all = seal;
+        return 0;
+    }
+    if (!seal && size > w->b->store->settings->seal_limit && box_visit(w->b, w->rec, want_dirty, find_growing, &from, e) < 0)
+        return -1;
+    w->base = w->all = seal || size <= w->b->store->settings->seal_limit || from < size / 2;
+    return 0;
 }
 
 static int plan_message(struct work *w, size_t i, struct store_error *e)
 {
     const struct message_record *r = &w->list[i];
-    if (w->blocks[i] != NULL) {
-        plan_edit(&w->plan, r->offset + r->block_offset, r->block_size, w->blocks[i], r->block_size);
-        struct message_record *now = &plan_entry(&w->plan, r)->record;
-        now->mbox_flags = now->flags;
-        now->mbox_keywords = now->keywords;
-        if (r->uid < w->rec->recent_uid)
-            now->bits |= RECORD_OLD;
-        if (has_base(w->rec, r))
-            w->rec->base_last = w->rec->uidnext - 1;
-        return 0;
-    }
-    if (i < w->grow_from || ((r->bits & RECORD_BLOCK) && !is_dirty(r) && !(w->base && i == 0)))
-        return 0;
-    return plan_header(&w->plan, w->b, w->rec, r, (w->base && i == 0) || has_base(w->rec, r), e);
+    const bool base = (w->base && i == 0) || has_base(w->rec, r);
+    char *text = (r->bits & RECORD_BLOCK) && !(w->base && i == 0) ? fit_block(w, r) : NULL;
+    if (text == NULL && (r->bits & RECORD_BLOCK) && !is_dirty(r) && !base)
+        return 0;                      /* Status: O is not worth it */
+    if (text == NULL)
+        return plan_header(&w->plan, w->b, w->rec, r, base, e);
+    plan_edit(&w->plan, r->offset + r->block_offset, r->block_size, text, r->block_size);
+    free(text);
+    struct plan_entry *now = plan_entry(&w->plan, r);
+    if (r->uid < w->rec->recent_uid)
+        now->bits |= RECORD_OLD;
+    if (base)
+        w->rec->base_last = w->rec->uidnext - 1;
+    return 0;
 }
 
 /* X-IMAPbase or X-IMAP by itself, where the first message is not written anyway and X-UIDs above it were. A keyword list
@@ -150,26 +178,34 @@ static int plan_base(struct work *w, struct store_error *e)
     return 0;
 }
 
-static bool base_is_planned(const struct work *w)
+static int one_round(struct work *w, struct store_error *e)
 {
-    return w->base || (w->n > 0 && has_base(w->rec, &w->list[0])
-                       && (w->blocks[0] != NULL || (w->grow_from == 0 && is_dirty(&w->list[0]))));
-}
-
-static int checkpoint_locked(struct work *w, bool seal, struct store_error *e)
-{
-    const bool any_written = seal || (w->rec->bits & BOX_SEALED) || w->rec->file.size <= w->b->store->settings->seal_limit
-        || w->rec->dirty > 0;
+    w->n = 0;
+    w->more = w->growing = false;
     if (load_keyword_names(w->b, &w->plan, e) != 0
-        || box_collect(w->b, w->rec, any_written ? want_unwritten : want_dirty, &w->list, &w->n, e) != 0)
+        || box_visit(w->b, w->rec, w->base ? NULL : want_unwritten, take, w, e) < 0)
         return -1;
-    sort_out(w, w->rec->file.size, seal);
-    if (!base_is_planned(w) && plan_base(w, e) != 0)
+    if (!w->base && !(w->n > 0 && has_base(w->rec, &w->list[0])) && plan_base(w, e) != 0)
         return -1;
     for (size_t i = 0; i < w->n; i++)
         if (plan_message(w, i, e) != 0)
             return -1;
+    if (w->n > 0)
+        w->start = w->list[w->n - 1].uid + 1;
+    w->base = false;
     return w->plan.edit_n == 0 ? 0 : plan_run(&w->plan, w->b, w->rec, e);
+}
+
+static int checkpoint_locked(struct work *w, bool seal, struct store_error *e)
+{
+    int rc = decide(w, seal, e);
+    do {
+        if (rc == 0)
+            rc = one_round(w, e);
+        plan_free(&w->plan);
+        w->plan = (struct plan){ .edits = NULL };
+    } while (rc == 0 && w->more);
+    return rc;
 }
 
 /* Nothing to write, or nothing that is worth its cost? */
@@ -196,11 +232,7 @@ int box_checkpoint(struct box *b, bool seal, struct store_error *e)
         return -1;
     const int rc = at_rest(b, &rec, seal) ? 0 : checkpoint_locked(&w, seal, e);
     box_unlock(b);
-    for (size_t i = 0; w.blocks != NULL && i < w.n; i++)
-        free(w.blocks[i]);
-    free(w.blocks);
     free(w.list);
-    plan_free(&w.plan);
     return rc;
 }
 
@@ -270,6 +302,8 @@ static int store_uids(struct mailbox *m, struct store_change *c, struct store_er
         index_abort(&t);
         return have < 0 ? -1 : store_fail(e, STORE_NONEXISTENT, 0, "%s has vanished", m->box.name.text);
     }
+    c->at = 0;
+    c->any = false;
     c->modseq = rec.highestmodseq + 1;
     if (box_edit_records(&t, &rec, &edit, e) != 0) {
         index_abort(&t);
@@ -293,7 +327,7 @@ static int store_uids(struct mailbox *m, struct store_change *c, struct store_er
 int mailbox_store(struct mailbox *m, const uint32_t *seqs, size_t n, const struct flag_change *change,
                   void (*changed)(void *ctx, uint32_t seq), void *ctx, size_t *gone, struct store_error *e)
 {
-    struct store_change c = { .change = change, .n = n };
+    struct store_change c = { .change = change };
     if (m->readonly)
         return store_fail(e, STORE_NOPERM, 0, "%s is read-only", m->box.name.text);
     mailbox_snapshot_end(m);
@@ -301,8 +335,12 @@ int mailbox_store(struct mailbox *m, const uint32_t *seqs, size_t n, const struc
     for (size_t i = 0; i < n; i++)
         uids[i] = mailbox_uid(m, seqs[i]);
     qsort(uids, n, sizeof *uids, ascending);
-    c.uids = uids;
-    const int rc = store_uids(m, &c, e);
+    int rc = 0;
+    for (size_t from = 0; rc == 0 && from < n; from += ROUND) {
+        c.uids = uids + from;
+        c.n = n - from < ROUND ? n - from : ROUND;
+        rc = store_uids(m, &c, e);
+    }
     free(uids);
     if (rc == 0 && m->box.store->settings->durable_flags && mailbox_checkpoint(m, false, e) != 0)
         return -1;
