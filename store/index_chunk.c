@@ -1,8 +1,11 @@
 /*
  * Chunks of message records and their directory (see index.h).
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "base/xmalloc.h"
 #include "store/index_private.h"
@@ -31,6 +34,40 @@ int index_put_chunks(struct index_txn *t, uint64_t id, const struct chunk_info *
     return index_put(t, TABLE_CHUNKS, key, 8, infos, n * sizeof *infos, e);
 }
 
+/* Where the map begins; LMDB tells it for fixed maps only. */
+static char *find_map(MDB_env *env)
+{
+    char line[512];
+    struct stat st;
+    mdb_filehandle_t fd;
+    FILE *maps = mdb_env_get_fd(env, &fd) == 0 && fstat(fd, &st) == 0 ? fopen("/proc/self/maps", "re") : NULL;
+    char *found = NULL;
+    while (maps != NULL && found == NULL && fgets(line, sizeof line, maps) != NULL) {
+        void *start;
+        unsigned long inode, offset;
+        if (sscanf(line, "%p-%*p %*s %lx %*s %lu", &start, &offset, &inode) == 3 && inode == st.st_ino && offset == 0)
+            found = start;
+    }
+    if (maps != NULL)
+        fclose(maps);
+    return found;
+}
+
+/* Pages of the map count as memory of the process once they were read: given back now and then. They stay in the page cache,
+ * and pointers into the map stay valid. */
+static void bound_memory(struct index *x, size_t n)
+{
+    MDB_envinfo info;
+    x->touched += n;
+    if (x->touched < TOUCHED)
+        return;
+    x->touched = 0;
+    if (x->map == NULL)
+        x->map = find_map(x->env);
+    if (x->map != NULL && mdb_env_info(x->env, &info) == 0)
+        madvise(x->map, (info.me_last_pgno + 1) * 4096, MADV_DONTNEED);
+}
+
 const struct message_record *index_chunk(struct index_txn *t, uint64_t id, const struct chunk_info *info)
 {
     unsigned char key[12];
@@ -39,6 +76,7 @@ const struct message_record *index_chunk(struct index_txn *t, uint64_t id, const
     if (index_get(t, TABLE_CHUNK, key, sizeof key, &v) != 0 || info->count == 0 || info->count > INDEX_CHUNK
         || v.mv_size != info->count * sizeof(struct message_record))
         return NULL;
+    bound_memory(t->index, v.mv_size);
     if ((uintptr_t)v.mv_data % 8 == 0)
         return v.mv_data;
     if (t->index->chunk_copy == NULL)

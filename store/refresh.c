@@ -9,8 +9,13 @@
  * now. Another program's change is the difference of the first two, and is applied to the third.
  *
  * X-UID is believed only where X-IMAPbase holds: see believe_base and assign_new.
+ *
+ * The first scan of a mailbox of many messages goes into the index in pieces, under a name of its own until it is whole: so
+ * memory is bounded, and nobody sees a part.
  */
 #include <errno.h>
+#include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,13 +24,15 @@
 #include "base/xmalloc.h"
 #include "store/mailbox_private.h"
 
-enum { TRIES = 5 };
+enum { TRIES = 5, PIECE = 1 << 15, STAGE_ALIVE = 5000 };       /* messages; ms since a session last added to its stage */
+struct stage;
 #define UID_SANE 0xf0000000u          /* an X-IMAPbase above this would let a sender use up the UIDs */
 
 struct scan_result {
     struct message_record *list;
     uint32_t *x_uid;                  /* 0: none */
-    size_t n, capacity;
+    size_t n, capacity, total;        /* total: with those in the stage */
+    struct stage *stage;              /* NULL: all stay in the list */
     struct buf keywords;              /* names, extended as they are met */
     bool mboxo, pseudo, has_base;
     uint32_t base_validity, base_last, base_size;
@@ -56,11 +63,15 @@ static void note_base(struct scan_result *s, const struct scanned *found)
         keyword_bit(&s->keywords, str_z(p), true);
 }
 
+static int stage_add(struct scan_result *s);
+
 static int take_message(void *ctx, const struct scanned *found)
 {
     struct scan_result *s = ctx;
     const struct meta *meta = found->meta;
-    if (found->record.offset == 0 || (s->n == 0 && !s->has_base)) {
+    if (s->n == PIECE && s->stage != NULL && stage_add(s) != 0)
+        return -1;
+    if (found->record.offset == 0 || (s->total == 0 && !s->has_base)) {
         if (meta->has_base)
             note_base(s, found);
         if (meta->has_base && meta->pseudo)
@@ -80,6 +91,7 @@ static int take_message(void *ctx, const struct scanned *found)
     }
     r->keywords = r->mbox_keywords;
     s->x_uid[s->n++] = meta->has_uid ? meta->uid : 0;
+    s->total++;
     return 0;
 }
 
@@ -257,6 +269,106 @@ static void note_sealed(struct box_record *rec, const struct scan_result *s, boo
     rec->base_last = base ? s->base_last : 0;
 }
 
+/* ---- a first scan in pieces --------------------------------------------------------------------------------------- */
+
+struct stage {
+    struct box *b;
+    struct store_error *e;
+    struct match m;
+    struct box_record rec;
+    char name[64];                    /* in the index, until it is whole */
+    uint32_t last;
+    bool begun, again;                /* again: another session did it meanwhile */
+};
+
+static void stage_init(struct stage *g, struct box *b, const struct file_identity *file, struct store_error *e)
+{
+    memset(g, 0, sizeof *g);
+    g->b = b;
+    g->e = e;
+    snprintf(g->name, sizeof g->name, "\001%llx", (unsigned long long)file->inode);
+}
+
+/* Another session is at it: waits until it is done, or has stopped. 0 nobody is, 1 it did it, -1. */
+static int stage_wait(const struct stage *g)
+{
+    for (;;) {
+        struct index_txn t;
+        struct box_record rec;
+        uint64_t id, real;
+        if (index_begin(g->b->store->index, false, &t, g->e) != 0)
+            return -1;
+        int rc = index_find(&t, g->b->name.text, false, &real, g->e) != 0 || index_find(&t, g->name, false, &id, g->e) != 0 ? -1 : 0;
+        if (rc == 0 && real != 0)
+            rc = index_get_box(&t, real, &rec, g->e);
+        else if (rc == 0 && id != 0)
+            rc = index_get_box(&t, id, &rec, g->e) == 1 ? 2 : 0;
+        index_abort(&t);
+        if (rc != 2)
+            return rc;
+        const int64_t age = time(NULL) - rec.file.mtime;
+        if (age < 0 || age * 1000 > STAGE_ALIVE)
+            return 0;
+        poll(NULL, 0, 50);
+    }
+}
+
+static int stage_begin(struct stage *g, struct scan_result *s, struct index_txn *t)
+{
+    if (index_delete(t, g->name, g->e) != 0 || index_find(t, g->name, true, &g->rec.id, g->e) != 0)
+        return -1;
+    g->m = (struct match){ .found = s, .rec = &g->rec };
+    if (begin_box(t, &g->m, g->e) != 0)
+        return -1;
+    g->m.base = believe_base(s, &g->rec);
+    g->m.modseq = ++g->rec.highestmodseq;
+    begin_uids(&g->m);
+    return 0;
+}
+
+/* The list goes to the stage. */
+static int stage_add(struct scan_result *s)
+{
+    struct stage *g = s->stage;
+    struct index_txn t;
+    uint64_t id = 0;
+    const int64_t now = time(NULL);
+    const int others = g->begun ? 0 : stage_wait(g);
+    if (others != 0 || index_begin(g->b->store->index, true, &t, g->e) != 0) {
+        g->again = others > 0;
+        return -1;
+    }
+    int rc = g->begun ? index_find(&t, g->name, false, &id, g->e) : stage_begin(g, s, &t);
+    if (rc == 0 && g->begun && id != g->rec.id) {        /* taken for dead by another session */
+        g->again = true;
+        rc = -1;
+    }
+    g->begun = true;
+    for (size_t i = 0; rc == 0 && i < s->n; i++)
+        set_new(&g->m, i, &g->last, now);
+    if (rc == 0) {
+        claim_old(&g->rec, s->list, s->n);
+        g->rec.file.mtime = now;
+        rc = index_append(&t, &g->rec, s->list, s->n, false, g->e);
+    }
+    if (rc != 0 || index_put_box(&t, &g->rec, g->e) != 0) {
+        index_abort(&t);
+        return -1;
+    }
+    s->n = 0;
+    return index_commit(&t, g->e);
+}
+
+/* All is in the stage: it becomes the mailbox's. */
+static int stage_end(struct index_txn *t, struct stage *g, struct scan_result *s, struct box_record *out)
+{
+    note_sealed(&g->rec, s, g->m.base);
+    *out = g->rec;
+    return index_delete(t, g->b->name.text, g->e) != 0 || index_rename(t, g->name, g->b->name.text, g->e) != 0 ? -1 : 0;
+}
+
+/* ---- the steps, continued ----------------------------------------------------------------------------------------- */
+
 static int store_all(struct index_txn *t, struct match *m, struct store_error *e)
 {
     struct box_record *rec = m->rec;
@@ -343,7 +455,7 @@ static void begin_scan(const struct box *b, const struct before *was, struct sca
 }
 
 /* Scans the tail if the old last message is at its place (1), else the whole file (0); -1. */
-static int scan_file(struct box *b, const struct before *was, struct scan_result *s, struct store_error *e)
+static int scan_file(struct box *b, const struct before *was, struct scan_result *s, struct stage *g, struct store_error *e)
 {
     uint64_t end = 0;
     begin_scan(b, was, s);
@@ -357,7 +469,10 @@ static int scan_file(struct box *b, const struct before *was, struct scan_result
         scan_result_free(s);
         begin_scan(b, was, s);
     }
-    return mbox_scan(b->fd, 0, s->mboxo, take_message, s, &end, e) != 0 ? -1 : 0;
+    s->stage = was->known ? NULL : g;
+    if (mbox_scan(b->fd, 0, s->mboxo, take_message, s, &end, e) != 0 || (g->begun && s->n > 0 && stage_add(s) != 0))
+        return -1;
+    return 0;
 }
 
 /* Stores what was scanned, unless another session has been here meanwhile: 1 then. */
@@ -368,6 +483,7 @@ static int store_scan(struct box *b, struct before *was, struct scan_result *s, 
     struct match m = { .found = s, .rec = out };
     if (index_begin(b->store->index, true, &t, e) != 0)
         return -1;
+    const bool staged = s->stage != NULL && s->stage->begun;
     int rc = index_find(&t, b->name.text, true, &b->id, e);
     const int have = rc == 0 ? index_get_box(&t, b->id, &now, e) : -1;
     if (have < 0 || (have == 1) != was->known || (have == 1 && memcmp(&now, &was->rec, sizeof now) != 0)) {
@@ -376,8 +492,11 @@ static int store_scan(struct box *b, struct before *was, struct scan_result *s, 
     }
     *out = was->rec;
     out->id = b->id;
-    if (!was->known)
+    if (staged)
+        rc = stage_end(&t, s->stage, s, out);
+    else if (!was->known)
         rc = begin_box(&t, &m, e);
+    b->id = out->id;
     m.base = tail ? (out->bits & BOX_SEALED) != 0 : believe_base(s, out);
     if (tail)
         s->base_last = out->base_last;
@@ -385,7 +504,7 @@ static int store_scan(struct box *b, struct before *was, struct scan_result *s, 
         rc = index_get_all(&t, out, &m.old, e);
         m.old_n = m.old != NULL ? out->exists : 0;
     }
-    if (rc == 0)
+    if (rc == 0 && !staged)
         rc = tail ? store_tail(&t, &m, &was->last, e) : store_all(&t, &m, e);
     out->file = was->file;
     out->keyword_count = 0;
@@ -417,8 +536,10 @@ static int update(struct box *b, struct box_record *out, struct store_error *e)
             buf_free(&was.keywords);
             return 0;
         }
-        int tail = rc == 0 ? scan_file(b, &was, &s, e) : -1;
-        rc = tail < 0 ? -1 : store_scan(b, &was, &s, tail, out, e);
+        struct stage g;
+        stage_init(&g, b, &was.file, e);
+        const int tail = rc == 0 ? scan_file(b, &was, &s, &g, e) : -1;
+        rc = tail < 0 ? (g.again ? 1 : -1) : store_scan(b, &was, &s, tail, out, e);
         scan_result_free(&s);
         buf_free(&was.keywords);
         if (rc <= 0)

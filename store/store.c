@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +69,9 @@ int store_open(struct store **out, const struct store_settings *settings, void (
 {
     struct store_error own;
     struct store *s = xcalloc(1, sizeof *s);
+#ifdef M_MMAP_THRESHOLD
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);      /* what a large mailbox needed for a moment goes back to the system */
+#endif
     s->settings = settings;
     s->index_dirfd = -1;
     s->warning = warning;
