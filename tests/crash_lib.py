@@ -30,6 +30,14 @@ class Violation(Exception):
     pass
 
 
+class StaleSelect(Violation):
+    """A SELECT told of messages which the next command says are gone. The rest is judged first."""
+
+    def __init__(self, text, boxes, names):
+        super().__init__(text)
+        self.seen = boxes, names
+
+
 # ---- programs and places ----------------------------------------------------------------------------------------------
 
 class Tools:
@@ -253,7 +261,7 @@ def observe(tools, home):
     client.timeout, client.process, client.sock, client.buffer, client.number = SESSION_LIMIT, process, sock, b'', 0
     client.exists = client.uids = None
     client.numbers_fixed = False
-    boxes = {}
+    boxes, stale = {}, []
     try:
         client.greeting = client.response()
         listed = [(n[-1].decode() if isinstance(n[-1], bytes) else str(n[-1]), [str(a).lower() for a in n[1]])
@@ -261,7 +269,7 @@ def observe(tools, home):
         names = [n for n, attributes in listed if '\\noselect' not in attributes]
         others = sorted(n + '/' for n, attributes in listed if '\\noselect' in attributes)
         for name in names:
-            boxes[name] = observe_box(client, name)
+            boxes[name] = observe_box(client, name, stale)
         subscribed = sorted(str(n[-1]) for n in client.ok('LSUB "" "*"') if n[0] == 'LSUB')
         client.ok('NOOP')
         client.ok('LOGOUT')
@@ -272,15 +280,25 @@ def observe(tools, home):
         client.end()
     for name, box in boxes.items():
         compare_file(os.path.join(home, 'inbox' if name == 'INBOX' else name), name, box)
+    if stale:
+        raise StaleSelect('SELECT showed %s as it was before recovery, FETCH said NO' % ' '.join(stale), boxes, others + subscribed)
     return boxes, others + subscribed
 
 
-def observe_box(client, name):
+def observe_box(client, name, stale):
     said = client.ok('SELECT "%s"' % name)
     codes = b' '.join(r[1] for r in said if r[0] == 'OK')
     validity, uidnext = (int(re.search(rb'\[%s (\d+)\]' % w, codes).group(1)) for w in (b'UIDVALIDITY', b'UIDNEXT'))
     messages = []
-    for seq, pairs in sorted(client.fetch('FETCH 1:* (UID FLAGS BODY.PEEK[])').items() if client.exists else []):
+    try:
+        fetched = client.fetch('FETCH 1:* (UID FLAGS BODY.PEEK[])') if client.exists else {}
+    except Wrong as e:
+        if 'EXPUNGEISSUED' not in str(e) or name in stale:
+            raise
+        stale.append(name)
+        client.ok('UNSELECT')
+        return observe_box(client, name, stale)
+    for seq, pairs in sorted(fetched.items()):
         if seq != len(messages) + 1:
             raise Wrong('FETCH leaves out messages')
         flags = frozenset(str(f).lower() for f in pairs['FLAGS']) - {'\\recent'}
@@ -430,9 +448,11 @@ class Scenario:
     """files: {name below the home: octets}; prelude: commands of an earlier session, whose index and UIDs are there; commands:
     those of the session that is ended; deliver: mailboxes that get mail afterwards; warm: the index fits the files as they
     are, else it has to be brought up to date first; renewed: names that are made anew; disk: not in memory (blocks can be taken
-    out of a file there)."""
+    out of a file there); between: f(state), another state that a kill may leave, of a command that is made of two."""
 
-    def __init__(self, name, files, commands, prelude=(), deliver=('inbox',), warm=True, renewed=(), disk=False):
+    def __init__(self, name, files, commands, prelude=(), deliver=('inbox',), warm=True, renewed=(), disk=False,
+                 between=None):
+        self.between = between
         self.name, self.files, self.deliver, self.warm, self.renewed, self.disk = name, files, deliver, warm, renewed, disk
         self.commands = [c if isinstance(c, bytes) else c.encode() for c in commands] + [b'LOGOUT']
         self.prelude = [c if isinstance(c, bytes) else c.encode() for c in prelude]
@@ -588,9 +608,16 @@ def kill_and_judge(tools, scenario, n, mode, delivery, lose_index=False):
         told.learn(scenario.parent, scenario.first)
     if delivery == 'after':
         delivered = delivered + deliver_somewhere(scenario, home, 'after')
-    boxes, subscribed = observe(tools, home)
+    stale = None
+    try:
+        boxes, subscribed = observe(tools, home)
+    except StaleSelect as e:
+        stale = e
+        boxes, subscribed = e.seen
     seen = {name: b.content() for name, b in boxes.items()}
     allowed = [(k,) + with_delivered(scenario.states[k], delivered) for k in expected]
+    if scenario.between:
+        allowed += [(k,) + with_delivered(scenario.between(scenario.states[k]), delivered) for k in expected[:1]]
     if not any(seen == state and subscribed == subs for _, state, subs in allowed):
         raise Violation('after %d answered commands: %s' % (script.acked, explain(boxes, [a[:2] for a in allowed])
                                                             or 'directories and subscriptions %r' % subscribed))
@@ -604,4 +631,6 @@ def kill_and_judge(tools, scenario, n, mode, delivery, lose_index=False):
         if {name: b.content() for name, b in again.items()} != seen:
             raise Violation('without its index: ' + explain(again, [(expected[0], seen)]))
     shutil.rmtree(home)
+    if stale is not None:
+        raise stale
     return disk, report['fired']

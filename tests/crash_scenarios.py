@@ -52,7 +52,8 @@ def scenarios():
         Scenario('names', {'inbox': three, 'a': box(201, 2), 'b': box(301, 2)},
                  ['CREATE new', 'CREATE dir/', 'CREATE dir/below', 'RENAME a dir/c', 'DELETE b', 'RENAME dir dir2', 'SUBSCRIBE new', 'SUBSCRIBE dir2/c',
                   'UNSUBSCRIBE new', 'CREATE b'], prelude=['SELECT a', 'CHECK', 'SELECT b', 'CHECK'], renewed=('b',)),
-        Scenario('rename-inbox', {'inbox': six}, ['RENAME INBOX old'], prelude=SEAL, renewed=('INBOX', 'old')),
+        Scenario('rename-inbox', {'inbox': six}, ['RENAME INBOX old'], prelude=SEAL, renewed=('INBOX', 'old'),
+                 between=lambda state: (dict(state[0], old=()), state[1])),     # CREATE, then MOVE of all
         Scenario('multi', {'inbox': six, 'other': three},
                  ['SELECT INBOX', 'STORE 2 +FLAGS (\\Deleted)', 'EXPUNGE', append('INBOX', message(60, 700), '(\\Seen)'),
                   'STORE 1 +FLAGS (\\Seen k1)', 'COPY 1 other', 'STORE 3 +FLAGS (\\Deleted)', 'MOVE 4 other', 'EXPUNGE',
