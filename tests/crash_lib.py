@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import mailbox
+import multiprocessing
 import os
 import re
 import shutil
@@ -76,7 +77,7 @@ class Tools:
         """imapd, or imapd under faultrun; returns our end of its connection and the process."""
         ours, theirs = socket.socketpair()
         who = dict(user=UID, group=UID, extra_groups=[]) if as_user and os.getuid() == 0 else {}
-        process = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL,
+        process = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=open(os.environ.get("CRASH_STDERR", "/dev/null"), "a"),
                                    env={'HOME': home, 'PATH': '/usr/bin:/bin', 'TZ': 'UTC'}, **who)
         theirs.close()
         ours.settimeout(SESSION_LIMIT)
@@ -168,8 +169,7 @@ class Script:
 
     def __init__(self, sock):
         self.sock, self.data, self.acked, self.refused, self.over = sock, b'', 0, [], False
-        self.hung = False
-        self.answers = []
+        self.hung, self.answers, self.prefix = False, [], b'k'
 
     def take(self, end):
         """Until the end of a line that begins so."""
@@ -195,11 +195,12 @@ class Script:
             self.data += got
 
     def run(self, commands, stop_at_no=True):
-        self.take(b'* ')
+        if not self.data:
+            self.take(b'* ')
         for i, command in enumerate(commands):
             if self.over:
                 return
-            tag = b'k%d' % i
+            tag = b'%s%d' % (self.prefix, i)
             try:
                 self.sock.sendall(tag + b' ' + command + b'\r\n')
             except OSError:
@@ -517,11 +518,11 @@ class Scenario:
         """A home to begin with, and which states (indices) and deliveries are to be expected if the session does nothing."""
         return self.fresh(tools, name), [0], []
 
-    def record(self, tools):
+    def record(self, tools, *options):
         """All calls of a run without faults, in order, replies too."""
         home, _, _ = self.start_state(tools, 'record')
         path = os.path.join(tools.disk, 'record.%d' % os.getpid())
-        script, status, _ = self.traced(tools, home, ['--record', path])
+        script, status, _ = self.traced(tools, home, ['--record', path, *options])
         if status != 0 or script.acked != len(self.commands):
             raise Violation('%s: the run that is recorded: status %d, %r' % (self.name, status, script.answers))
         shutil.rmtree(home)
@@ -550,6 +551,28 @@ class Recovery(Scenario):
         age_locks(home)
         self.first = script
         return home, sorted({script.acked, min(script.acked + 1, len(self.parent.commands))}), delivered
+
+
+def prepare_all(tools, all_of, names, options, problems):
+    """Prepares these scenarios, in parallel, and records a run of each: {name: calls}."""
+    recorded = {}
+    with multiprocessing.Pool(len(os.sched_getaffinity(0))) as pool:
+        for name, made, problem in pool.imap_unordered(prepare_one, [(tools, all_of[n], options) for n in names]):
+            if problem:
+                problems.append((name, problem))
+                continue
+            s = all_of[name]
+            s.base, s.states, s.told, recorded[name] = made
+    return recorded
+
+
+def prepare_one(job):
+    tools, s, options = job
+    try:
+        s.prepare(tools)
+        return s.name, (s.base, s.states, s.told, s.record(tools, *options)), None
+    except Violation as e:
+        return s.name, None, str(e)
 
 
 # ---- points -----------------------------------------------------------------------------------------------------------
@@ -634,3 +657,98 @@ def kill_and_judge(tools, scenario, n, mode, delivery, lose_index=False):
     if stale is not None:
         raise stale
     return disk, report['fired']
+
+
+# ---- calls that fail --------------------------------------------------------------------------------------------------
+
+OPENS = ('open', 'openat', 'openat2', 'creat')
+WRITES = ('write', 'pwrite64', 'writev', 'pwritev', 'pwritev2')
+READS = ('read', 'pread64', 'preadv')
+ROOM = WRITES + ('fallocate', 'copy_file_range', 'mkdir', 'mkdirat', 'link', 'linkat', 'symlink', 'symlinkat', 'rename', 'renameat', 'renameat2')
+INTERRUPTIBLE = OPENS + WRITES + READS + ('fallocate', 'ftruncate', 'fsync', 'fdatasync')
+CODES = {'ENOSPC': ('OVERQUOTA', 'LIMIT'), 'EDQUOT': ('OVERQUOTA', 'LIMIT'), 'EIO': ('UNAVAILABLE', 'SERVERBUG', 'CORRUPTION'),
+         'EINTR': ('UNAVAILABLE', 'SERVERBUG'), 'EMFILE': ('UNAVAILABLE', 'LIMIT', 'SERVERBUG'), 'short': ('UNAVAILABLE', 'SERVERBUG')}
+
+
+def faults_of(calls):
+    """All (n, fault) of a run recorded with all calls counted; a fault is an errno's name or "short", with "+" if it stays."""
+    out = []
+    for c in calls:
+        if c['call'] == 'reply' or c['n'] == 0:
+            continue
+        n, call = c['n'], c['call']
+        out += [(n, 'EIO'), (n, 'EIO+')]
+        if call in INTERRUPTIBLE:
+            out.append((n, 'EINTR'))
+        if call in OPENS:
+            out += [(n, 'EMFILE'), (n, 'EMFILE+')]
+        if (c['off'] + c['len'] > c['size_before'] if call in WRITES else call in ROOM and not c['flags'] & 10 if call == 'fallocate'
+                else call in ROOM or (call in OPENS and c['flags'] & os.O_CREAT and c['size_before'] == 0 and c['size_after'] == 0)):
+            out += [(n, 'ENOSPC'), (n, 'ENOSPC+'), (n, 'EDQUOT' + '+' * (n % 2))]
+        if call in WRITES + READS and c['len'] > 1 and not (call in READS and c['path'].endswith('.mdb')):
+            out.append((n, 'short'))
+    return out
+
+
+def fail_and_judge(tools, scenario, n, fault):
+    """One point. Returns "OK", "NO" or "BYE" and whether it was reached; raises Violation."""
+    home, _, _ = scenario.start_state(tools, 'fault')
+    told = scenario.told.copy()
+    name, sticky = fault.rstrip('+'), fault.endswith('+')
+    options = ['--faults', 'all', '--at', str(n), '--mode', 'short' if name == 'short' else 'errno=' + name] + ['--sticky'] * sticky
+    report = os.path.join(tools.disk, 'report.%d' % os.getpid())
+    who = ['--uid', str(UID)] if os.getuid() == 0 else []
+    sock, process = tools.start(home, [tools.faultrun, '--root', home, '--report', report] + who + options + ['--'] + tools.argv(), False)
+    script = Script(sock)
+    script.run(scenario.commands[:-1])
+    acked, refused, seen = script.acked, list(script.refused), None
+    after = Script(sock)
+    if not script.over:
+        after.data, after.prefix = script.data, b'z'
+        after.run([b'NOOP'] + ([] if sticky else [b'SELECT INBOX', b'FETCH 1:* (UID FLAGS)', b'NOOP']) + [b'LOGOUT'], stop_at_no=False)
+    status = finish(sock, process)
+    with open(report) as f:
+        report = json.load(f)
+    what = 'at %s of %s' % (report.get('call'), os.path.basename(report.get('path', '')))
+    bye = script.over and script.acked == 0 and not script.answers[1:] and re.match(rb'\* BYE \[(UNAVAILABLE|SERVERBUG|OVERQUOTA|LIMIT)\]', script.data)
+    if script.hung or after.hung:
+        raise Violation('%s: the session hangs; %r' % (what, (script.data + after.data)[-200:]))
+    if status != 0 and not bye:
+        raise Violation('%s: the session ends with status %d, %r' % (what, status, script.data[-200:]))
+    if not bye and (script.over or after.over):
+        raise Violation('%s: the session is over: %r %r %r' % (what, script.data[-200:], after.data[-200:], after.answers))
+    if not bye:
+        judge_answers(what, name, refused, after, sticky, report)
+    expected = [acked] if not refused else [acked, acked + 1]
+    boxes, subscribed = observe(tools, home)
+    content = {box: b.content() for box, b in boxes.items()}
+    allowed = [(k,) + scenario.states[k] for k in expected]
+    if scenario.between and not content == allowed[0][1]:
+        allowed += [(k,) + scenario.between(scenario.states[k]) for k in expected[:1]]
+    if not any(content == state and subscribed == names for _, state, names in allowed):
+        raise Violation('%s: %d commands OK, then %r: %s' % (what, acked, refused, explain(boxes, [a[:2] for a in allowed])
+                                                            or 'directories and subscriptions %r' % subscribed))
+    told.learn(scenario, script)
+    told.judge(boxes, scenario.renewed, {})
+    shutil.rmtree(home)
+    return 'BYE' if bye else 'NO' if refused else 'OK', report['fired']
+
+
+def judge_answers(what, fault, refused, after, sticky, report):
+    """A NO says why; the session is alive after it."""
+    codes = CODES[fault]
+    if report.get('call') == 'unlinkat' and report['path'].endswith('.lock'):
+        codes += ('INUSE',)          # the lock could not be given back
+    for _, answer in refused:
+        m = re.match(rb'k\d+ NO \[([A-Z]+)', answer)
+        if not m or m.group(1).decode() not in codes:
+            raise Violation('%s: %s was answered %r' % (what, fault, answer))
+    dead = report.get('path', '').endswith('data.mdb')       # LMDB does not use an environment again after a failure to write it
+    for _, answer in after.refused:
+        m = re.match(rb'z\d+ (NO \[([A-Z]+)|BAD)', answer)
+        if not sticky and not (dead and m and (m.group(2) or b'UNAVAILABLE').decode() in CODES['EIO']):
+            raise Violation('%s: afterwards %r' % (what, after.refused))
+    if not after.answers or not after.answers[-1].startswith(after.prefix + b'%d OK' % (len(after.answers) - 1)):
+        raise Violation('%s: LOGOUT was answered %r' % (what, after.answers))
+    if not after.answers[0].startswith(after.prefix + b'0 OK'):
+        raise Violation('%s: NOOP was answered %r' % (what, after.answers[0]))

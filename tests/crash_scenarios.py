@@ -8,6 +8,10 @@ def box(first, n, size=300):
     return mbox_of([message(first + i, size + 37 * i) for i in range(n)])
 
 
+def with_empty_old(state):
+    return dict(state[0], old=()), state[1]
+
+
 def scenarios():
     """All of them, by name."""
     six, three, empty = box(1, 6), box(101, 3), b''
@@ -53,7 +57,7 @@ def scenarios():
                  ['CREATE new', 'CREATE dir/', 'CREATE dir/below', 'RENAME a dir/c', 'DELETE b', 'RENAME dir dir2', 'SUBSCRIBE new', 'SUBSCRIBE dir2/c',
                   'UNSUBSCRIBE new', 'CREATE b'], prelude=['SELECT a', 'CHECK', 'SELECT b', 'CHECK'], renewed=('b',)),
         Scenario('rename-inbox', {'inbox': six}, ['RENAME INBOX old'], prelude=SEAL, renewed=('INBOX', 'old'),
-                 between=lambda state: (dict(state[0], old=()), state[1])),     # CREATE, then MOVE of all
+                 between=with_empty_old),     # CREATE, then MOVE of all
         Scenario('multi', {'inbox': six, 'other': three},
                  ['SELECT INBOX', 'STORE 2 +FLAGS (\\Deleted)', 'EXPUNGE', append('INBOX', message(60, 700), '(\\Seen)'),
                   'STORE 1 +FLAGS (\\Seen k1)', 'COPY 1 other', 'STORE 3 +FLAGS (\\Deleted)', 'MOVE 4 other', 'EXPUNGE',

@@ -120,7 +120,7 @@ struct event {
     pid_t pid;
     struct user_regs_struct regs;
     char path[PATH_MAX], path2[PATH_MAX];
-    uint64_t off, len, flags, ino;
+    uint64_t off, len, flags, ino, size;         /* ino, size: of the file before the call, 0 if there is none */
     struct iovec iov[IOV_MOST];        /* the program's octets, as they will be written */
     int iov_n;
     uint64_t iov_changed[2];           /* an iov_len that was changed in its memory, and what it was */
@@ -375,6 +375,7 @@ static bool look(struct event *v)
         v->reply = strcmp(v->path, replies) == 0;
     const bool there = stat_of(v, &st);
     v->ino = there ? st.st_ino : 0;
+    v->size = there ? (uint64_t)st.st_size : 0;
     if (v->call->path < 0 && (!there || !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))) && !v->reply)
         return false;
     if (!v->reply && !below_root(v->path) && !(v->path2[0] != 0 && below_root(v->path2)))
@@ -438,7 +439,7 @@ static void record(const struct event *v, int64_t result)
             json_string(f, "path2", v->path2);
         fprintf(f, ",\"ino\":%llu", (unsigned long long)(there || (v->ino == 0 && stat_of(&after, &st)) ? st.st_ino : v->ino));
         if (v->call->kind != NAME && stat_of(&after, &st))
-            fprintf(f, ",\"size_after\":%llu", (unsigned long long)st.st_size);
+            fprintf(f, ",\"size_before\":%llu,\"size_after\":%llu", (unsigned long long)v->size, (unsigned long long)st.st_size);
     }
     fprintf(f, ",\"off\":%llu,\"len\":%llu,\"flags\":%llu,\"ret\":%lld", (unsigned long long)v->off,
             (unsigned long long)(writes && result >= 0 ? (uint64_t)result : v->len), (unsigned long long)v->flags, (long long)result);
@@ -504,10 +505,13 @@ static void cut(struct event *v, uint64_t keep)
     set_regs(v);
 }
 
+/* Overwriting needs none. */
 static bool needs_room(const struct event *v)
 {
-    return v->call->kind == WRITE || v->call->kind == WRITEV || (v->call->kind == SIZE && v->call->nr != SYS_ftruncate)
-        || (v->call->kind == OPEN && v->flags & O_CREAT)
+    if (v->call->kind == WRITE || v->call->kind == WRITEV)
+        return v->off + v->len > v->size;
+    return (v->call->kind == SIZE && v->call->nr != SYS_ftruncate && !(v->flags & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_COLLAPSE_RANGE)))
+        || (v->call->kind == OPEN && v->flags & O_CREAT && v->ino == 0)
         || (v->call->kind == NAME && strncmp(v->call->name, "unlink", 6) != 0 && strcmp(v->call->name, "rmdir") != 0);
 }
 
