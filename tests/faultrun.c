@@ -512,7 +512,8 @@ static bool needs_room(const struct event *v)
         return v->off + v->len > v->size;
     return (v->call->kind == SIZE && v->call->nr != SYS_ftruncate && !(v->flags & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_COLLAPSE_RANGE)))
         || (v->call->kind == OPEN && v->flags & O_CREAT && v->ino == 0)
-        || (v->call->kind == NAME && strncmp(v->call->name, "unlink", 6) != 0 && strcmp(v->call->name, "rmdir") != 0);
+        || (v->call->kind == NAME && strncmp(v->call->name, "unlink", 6) != 0 && strcmp(v->call->name, "rmdir") != 0
+            && (strncmp(v->call->name, "mkdir", 5) != 0 || v->ino == 0));
 }
 
 /* A full disk refuses what needs room; too many files, what opens; anything else may hit any call. */
