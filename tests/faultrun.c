@@ -25,87 +25,37 @@ int main(void)
     return 77;
 }
 #else
+#include "tests/faultrun.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/ptrace.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
-#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-enum { OWN_TROUBLE = 98, KILLED = 99, ROOTS = 8, IOV_MOST = 1024 };
-enum kind { WRITE, WRITEV, SIZE, SYNC, OPEN, NAME, META, SEND, READ };
-
-/* fd, path: the arguments that name the file; path -1: the descriptor alone; fd -1: the path from the working directory. */
-static const struct call {
-    long nr;
-    const char *name;
-    enum kind kind;
-    int fd, path, fd2, path2;
-} calls[] = {
-    { SYS_write, "write", WRITE, 0, -1, -1, -1 }, { SYS_pwrite64, "pwrite64", WRITE, 0, -1, -1, -1 },
-    { SYS_writev, "writev", WRITEV, 0, -1, -1, -1 }, { SYS_pwritev, "pwritev", WRITEV, 0, -1, -1, -1 },
-    { SYS_pwritev2, "pwritev2", WRITEV, 0, -1, -1, -1 },
-    { SYS_ftruncate, "ftruncate", SIZE, 0, -1, -1, -1 }, { SYS_truncate, "truncate", SIZE, -1, 0, -1, -1 },
-    { SYS_fallocate, "fallocate", SIZE, 0, -1, -1, -1 },
-    { SYS_copy_file_range, "copy_file_range", SIZE, 2, -1, -1, -1 }, { SYS_sendfile, "sendfile", SIZE, 0, -1, -1, -1 },
-    { SYS_splice, "splice", SIZE, 2, -1, -1, -1 },
-    { SYS_fsync, "fsync", SYNC, 0, -1, -1, -1 }, { SYS_fdatasync, "fdatasync", SYNC, 0, -1, -1, -1 },
-    { SYS_sync_file_range, "sync_file_range", SYNC, 0, -1, -1, -1 }, { SYS_syncfs, "syncfs", SYNC, 0, -1, -1, -1 },
-    { SYS_msync, "msync", SYNC, -1, -1, -1, -1 },
-    { SYS_open, "open", OPEN, -1, 0, -1, -1 }, { SYS_openat, "openat", OPEN, 0, 1, -1, -1 },
-    { SYS_openat2, "openat2", OPEN, 0, 1, -1, -1 }, { SYS_creat, "creat", OPEN, -1, 0, -1, -1 },
-    { SYS_rename, "rename", NAME, -1, 0, -1, 1 }, { SYS_renameat, "renameat", NAME, 0, 1, 2, 3 },
-    { SYS_renameat2, "renameat2", NAME, 0, 1, 2, 3 }, { SYS_link, "link", NAME, -1, 0, -1, 1 },
-    { SYS_linkat, "linkat", NAME, 0, 1, 2, 3 }, { SYS_unlink, "unlink", NAME, -1, 0, -1, -1 },
-    { SYS_unlinkat, "unlinkat", NAME, 0, 1, -1, -1 }, { SYS_symlink, "symlink", NAME, -1, 1, -1, -1 },
-    { SYS_symlinkat, "symlinkat", NAME, 1, 2, -1, -1 }, { SYS_mkdir, "mkdir", NAME, -1, 0, -1, -1 },
-    { SYS_mkdirat, "mkdirat", NAME, 0, 1, -1, -1 }, { SYS_rmdir, "rmdir", NAME, -1, 0, -1, -1 },
-    { SYS_utimensat, "utimensat", META, 0, 1, -1, -1 }, { SYS_fchmod, "fchmod", META, 0, -1, -1, -1 },
-    { SYS_fchmodat, "fchmodat", META, 0, 1, -1, -1 }, { SYS_chmod, "chmod", META, -1, 0, -1, -1 },
-    { SYS_fchown, "fchown", META, 0, -1, -1, -1 }, { SYS_fchownat, "fchownat", META, 0, 1, -1, -1 },
-    { SYS_chown, "chown", META, -1, 0, -1, -1 }, { SYS_fsetxattr, "fsetxattr", META, 0, -1, -1, -1 },
-    { SYS_sendto, "sendto", SEND, 0, -1, -1, -1 }, { SYS_sendmsg, "sendmsg", SEND, 0, -1, -1, -1 },
-    { SYS_read, "read", READ, 0, -1, -1, -1 }, { SYS_pread64, "pread64", READ, 0, -1, -1, -1 },
-    { SYS_readv, "readv", READ, 0, -1, -1, -1 }, { SYS_preadv, "preadv", READ, 0, -1, -1, -1 },
-    { SYS_getdents64, "getdents64", READ, 0, -1, -1, -1 },
-};
-enum { CALLS = sizeof calls / sizeof *calls };
 
 enum mode { NONE, KILL_BEFORE, KILL_AFTER, TORN, SHORT, FAIL };
 
 static struct {
-    const char *roots[ROOTS];
-    int root_count;
     unsigned long at;
     enum mode mode;
     uint64_t torn;                     /* UINT64_MAX: half */
     int error;
-    bool sticky, all;
+    bool sticky;
     long uid;
     const char *record, *report;
     char **argv;
 } opt = { .uid = -1 };
-
+static struct look_settings seen;
 static FILE *record_file;
 static int record_data = -1;
 static uint64_t record_at;
-static char replies[PATH_MAX];         /* what the program's standard output is: "socket:[N]" */
 static unsigned long counted, recorded;
 static struct {
     bool fired;
@@ -113,19 +63,6 @@ static struct {
     char path[PATH_MAX];
     uint64_t len, cut;
 } done;
-
-/* A call that is stopped before it is made. */
-struct event {
-    const struct call *call;
-    pid_t pid;
-    struct user_regs_struct regs;
-    char path[PATH_MAX], path2[PATH_MAX];
-    uint64_t off, len, flags, ino, size;         /* ino, size: of the file before the call, 0 if there is none */
-    struct iovec iov[IOV_MOST];        /* the program's octets, as they will be written */
-    int iov_n;
-    uint64_t iov_changed[2];           /* an iov_len that was changed in its memory, and what it was */
-    bool reply, counts, skipped, kill_at_exit;
-};
 
 /* What each stopped process waits for: the end of its call. */
 static struct waiting {
@@ -142,247 +79,6 @@ static void trouble(const char *fmt, ...)
     vfprintf(stderr, fmt, args);
     fprintf(stderr, "%s%s\n", errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "");
     exit(OWN_TROUBLE);
-}
-
-/* ---- the filter, in the program ------------------------------------------------------------------------------------ */
-
-static void add(struct sock_filter *f, size_t *n, unsigned code, unsigned k, unsigned jt, unsigned jf)
-{
-    f[(*n)++] = (struct sock_filter){ (uint16_t)code, (uint8_t)jt, (uint8_t)jf, k };
-}
-
-static void install_filter(void)
-{
-    struct sock_filter f[CALLS * 6 + 8];
-    size_t n = 0;
-    const unsigned changing = O_CREAT | O_TRUNC | O_WRONLY | O_RDWR;
-    add(f, &n, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch), 0, 0);
-    add(f, &n, BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0);
-    add(f, &n, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
-    add(f, &n, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr), 0, 0);
-    for (size_t i = 0; i < CALLS; i++) {
-        const struct call *c = &calls[i];
-        if (c->kind == READ && !opt.all)
-            continue;
-        if ((c->nr == SYS_open || c->nr == SYS_openat) && !opt.all) {       /* not the reading ones */
-            const unsigned at = (unsigned)(offsetof(struct seccomp_data, args) + (c->nr == SYS_open ? 1U : 2U) * 8U);
-            add(f, &n, BPF_JMP | BPF_JEQ | BPF_K, (unsigned)c->nr, 0, 4);
-            add(f, &n, BPF_LD | BPF_W | BPF_ABS, at, 0, 0);
-            add(f, &n, BPF_JMP | BPF_JSET | BPF_K, changing, 0, 1);
-            add(f, &n, BPF_RET | BPF_K, SECCOMP_RET_TRACE, 0, 0);
-            add(f, &n, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
-            continue;
-        }
-        add(f, &n, BPF_JMP | BPF_JEQ | BPF_K, (unsigned)c->nr, 0, 1);
-        add(f, &n, BPF_RET | BPF_K, SECCOMP_RET_TRACE, 0, 0);
-    }
-    add(f, &n, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
-    const struct sock_fprog program = { (unsigned short)n, f };
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
-        trouble("seccomp");
-}
-
-/* ---- looking into the program --------------------------------------------------------------------------------------- */
-
-static uint64_t argument(const struct user_regs_struct *r, int n)
-{
-    const unsigned long long args[] = { r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9 };
-    return args[n];
-}
-
-static size_t peek(pid_t pid, uint64_t from, void *to, size_t n)
-{
-    const struct iovec ours = { to, n }, theirs = { (void *)(uintptr_t)from, n };
-    const ssize_t got = process_vm_readv(pid, &ours, 1, &theirs, 1, 0);
-    return got > 0 ? (size_t)got : 0;
-}
-
-static void peek_string(pid_t pid, uint64_t from, char *to, size_t n)
-{
-    size_t got = 0;
-    while (got < n - 1) {                        /* not beyond its page: the next one may not be there */
-        const size_t page = 4096 - (size_t)((from + got) & 4095), want = page < n - 1 - got ? page : n - 1 - got;
-        const size_t k = peek(pid, from + got, to + got, want);
-        if (k == 0 || memchr(to + got, 0, k) != NULL)
-            break;
-        got += k;
-    }
-    to[n - 1] = 0;
-}
-
-static bool link_of(char to[PATH_MAX], const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static bool link_of(char to[PATH_MAX], const char *fmt, ...)
-{
-    char name[80];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(name, sizeof name, fmt, args);
-    va_end(args);
-    const ssize_t n = readlink(name, to, PATH_MAX - 1);
-    to[n > 0 ? n : 0] = 0;
-    return n > 0;
-}
-
-/* The absolute path that a call's arguments mean. */
-static void resolve(const struct event *v, int fd_arg, int path_arg, char out[PATH_MAX])
-{
-    static char text[PATH_MAX], base[PATH_MAX];
-    const int fd = fd_arg >= 0 ? (int)argument(&v->regs, fd_arg) : AT_FDCWD;
-    int n, end = 0;
-    out[0] = text[0] = 0;
-    if (path_arg >= 0 && argument(&v->regs, path_arg) != 0)
-        peek_string(v->pid, argument(&v->regs, path_arg), text, sizeof text);
-    const char *p = text;
-    if (sscanf(p, "/proc/self/fd/%d%n", &n, &end) == 1 && end > 0) {
-        link_of(base, "/proc/%d/fd/%d", (int)v->pid, n);
-        p += end + (p[end] == '/');
-    } else if (*p == '/') {
-        snprintf(out, PATH_MAX, "%s", p);
-        return;
-    } else if (fd == AT_FDCWD) {
-        link_of(base, "/proc/%d/cwd", (int)v->pid);
-    } else {
-        link_of(base, "/proc/%d/fd/%d", (int)v->pid, fd);
-    }
-    while (p[0] == '.' && (p[1] == '/' || p[1] == 0))
-        p += p[1] == '/' ? 2 : 1;
-    const size_t k = strlen(base);
-    if (k + strlen(p) + 2 > PATH_MAX)
-        return;
-    memcpy(out, base, k + 1);
-    if (*p != 0) {
-        out[k] = '/';
-        strcpy(out + k + 1, p);
-    }
-}
-
-static bool below_root(const char *path)
-{
-    for (int i = 0; i < opt.root_count; i++) {
-        const size_t n = strlen(opt.roots[i]);
-        if (strncmp(path, opt.roots[i], n) == 0 && (path[n] == '/' || path[n] == 0))
-            return true;
-    }
-    return false;
-}
-
-/* One number of /proc/PID/fdinfo/FD ("pos:" decimal, "flags:" octal). */
-static uint64_t fd_info(pid_t pid, int fd, const char *key)
-{
-    char name[64], line[200];
-    unsigned long long value = 0;
-    snprintf(name, sizeof name, "/proc/%d/fdinfo/%d", (int)pid, fd);
-    FILE *f = fopen(name, "re");
-    while (f != NULL && fgets(line, sizeof line, f) != NULL)
-        if (strncmp(line, key, strlen(key)) == 0)
-            value = strtoull(line + strlen(key), NULL, *key == 'f' ? 8 : 10);
-    if (f != NULL)
-        fclose(f);
-    return value;
-}
-
-static bool stat_of(const struct event *v, struct stat *st)
-{
-    char name[64];
-    if (v->call->path >= 0)
-        return lstat(v->path, st) == 0;
-    snprintf(name, sizeof name, "/proc/%d/fd/%d", (int)v->pid, (int)argument(&v->regs, v->call->fd));
-    return stat(name, st) == 0;
-}
-
-/* ---- understanding a call ------------------------------------------------------------------------------------------- */
-
-static void take_octets(struct event *v)
-{
-    const uint64_t at = argument(&v->regs, 1), n = argument(&v->regs, 2);
-    struct msghdr msg;
-    if (v->call->kind == WRITE || v->call->nr == SYS_sendto) {
-        v->iov[0] = (struct iovec){ (void *)(uintptr_t)at, n };
-        v->iov_n = 1;
-    } else if (v->call->kind == WRITEV) {
-        v->iov_n = (int)(n < IOV_MOST ? n : IOV_MOST);
-        v->iov_n = (int)(peek(v->pid, at, v->iov, (size_t)v->iov_n * sizeof *v->iov) / sizeof *v->iov);
-    } else if (peek(v->pid, at, &msg, sizeof msg) == sizeof msg) {
-        v->iov_n = (int)(msg.msg_iovlen < IOV_MOST ? msg.msg_iovlen : IOV_MOST);
-        v->iov_n = (int)(peek(v->pid, (uint64_t)(uintptr_t)msg.msg_iov, v->iov, (size_t)v->iov_n * sizeof *v->iov) / sizeof *v->iov);
-    }
-    v->len = 0;
-    for (int i = 0; i < v->iov_n; i++)
-        v->len += v->iov[i].iov_len;
-}
-
-static void take_numbers(struct event *v)
-{
-    const struct user_regs_struct *r = &v->regs;
-    struct stat st;
-    const int fd = v->call->fd >= 0 ? (int)argument(r, v->call->fd) : -1;
-    switch (v->call->kind) {
-    case WRITE: case WRITEV:
-        take_octets(v);
-        v->flags = fd_info(v->pid, fd, "flags:");
-        if (v->call->nr == SYS_write || v->call->nr == SYS_writev)
-            v->off = v->flags & O_APPEND && stat_of(v, &st) ? (uint64_t)st.st_size : fd_info(v->pid, fd, "pos:");
-        else
-            v->off = argument(r, 3);
-        break;
-    case SEND: take_octets(v); break;
-    case SIZE:
-        v->len = argument(r, v->call->nr == SYS_fallocate ? 3 : v->call->nr == SYS_copy_file_range || v->call->nr == SYS_splice ? 4
-                          : v->call->nr == SYS_sendfile ? 3 : 1);
-        if (v->call->nr == SYS_fallocate) {
-            v->flags = argument(r, 1);
-            v->off = argument(r, 2);
-        }
-        break;
-    case OPEN:
-        v->flags = argument(r, v->call->nr == SYS_open ? 1 : 2);
-        if (v->call->nr == SYS_openat2)          /* struct open_how begins with them */
-            peek(v->pid, argument(r, 2), &v->flags, sizeof v->flags);
-        if (v->call->nr == SYS_creat)
-            v->flags = O_CREAT | O_TRUNC | O_WRONLY;
-        break;
-    case READ: v->len = argument(r, 2); break;
-    case NAME: v->flags = v->call->nr == SYS_renameat2 || v->call->nr == SYS_linkat ? argument(r, 4)
-                        : v->call->nr == SYS_unlinkat ? argument(r, 2) : 0; break;
-    case SYNC: case META: break;
-    }
-}
-
-static bool changes(const struct event *v)
-{
-    return v->call->kind != READ && (v->call->kind != OPEN || (v->flags & (O_CREAT | O_TRUNC)));
-}
-
-/* Fills the event; false if it is no call of interest. */
-static bool look(struct event *v)
-{
-    struct stat st;
-    size_t i = 0;
-    while (i < CALLS && calls[i].nr != (long)v->regs.orig_rax)
-        i++;
-    if (i == CALLS)
-        return false;
-    v->call = &calls[i];
-    if (v->call->nr == SYS_msync) {
-        v->len = argument(&v->regs, 1);
-        v->counts = true;
-        return true;
-    }
-    resolve(v, v->call->fd, v->call->path, v->path);
-    if (v->call->path2 >= 0)
-        resolve(v, v->call->fd2, v->call->path2, v->path2);
-    if (v->call->kind == SEND || v->call->kind == WRITE || v->call->kind == WRITEV)
-        v->reply = strcmp(v->path, replies) == 0;
-    const bool there = stat_of(v, &st);
-    v->ino = there ? st.st_ino : 0;
-    v->size = there ? (uint64_t)st.st_size : 0;
-    if (v->call->path < 0 && (!there || !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))) && !v->reply)
-        return false;
-    if (!v->reply && !below_root(v->path) && !(v->path2[0] != 0 && below_root(v->path2)))
-        return false;
-    take_numbers(v);
-    v->counts = !v->reply && v->call->kind != SEND && (opt.all || changes(v));
-    return v->counts || (v->reply && opt.record != NULL);
 }
 
 /* ---- the record ------------------------------------------------------------------------------------------------------ */
@@ -411,7 +107,7 @@ static uint64_t record_octets(const struct event *v, uint64_t n)
             k = v->iov[i].iov_len - at;
             k = k < sizeof part ? k : sizeof part;
             k = k < n ? k : n;
-            if (peek(v->pid, (uint64_t)(uintptr_t)v->iov[i].iov_base + at, part, (size_t)k) != k
+            if (look_peek(v->pid, (uint64_t)(uintptr_t)v->iov[i].iov_base + at, part, (size_t)k) != k
                 || write(record_data, part, (size_t)k) != (ssize_t)k)
                 trouble("recording octets");
             record_at += k;
@@ -432,13 +128,13 @@ static void record(const struct event *v, int64_t result)
     if (!v->reply) {
         struct event after = *v;
         if (v->call->kind == OPEN && v->flags & (O_TMPFILE & ~O_DIRECTORY) && result >= 0)
-            link_of(after.path, "/proc/%d/fd/%d", (int)v->pid, (int)result);
-        const bool there = v->call->kind == OPEN && result >= 0 && stat_of(&after, &st);
+            look_link(after.path, "/proc/%d/fd/%d", (int)v->pid, (int)result);
+        const bool there = v->call->kind == OPEN && result >= 0 && look_stat(&after, &st);
         json_string(f, "path", after.path);
         if (v->path2[0] != 0)
             json_string(f, "path2", v->path2);
-        fprintf(f, ",\"ino\":%llu", (unsigned long long)(there || (v->ino == 0 && stat_of(&after, &st)) ? st.st_ino : v->ino));
-        if (v->call->kind != NAME && stat_of(&after, &st))
+        fprintf(f, ",\"ino\":%llu", (unsigned long long)(there || (v->ino == 0 && look_stat(&after, &st)) ? st.st_ino : v->ino));
+        if (v->call->kind != NAME && look_stat(&after, &st))
             fprintf(f, ",\"size_before\":%llu,\"size_after\":%llu", (unsigned long long)v->size, (unsigned long long)st.st_size);
     }
     fprintf(f, ",\"off\":%llu,\"len\":%llu,\"flags\":%llu,\"ret\":%lld", (unsigned long long)v->off,
@@ -494,7 +190,7 @@ static void cut(struct event *v, uint64_t keep)
         int i = 0;
         while (i < v->iov_n && v->iov[i].iov_len < left)
             left -= v->iov[i++].iov_len;
-        const uint64_t at = argument(&v->regs, 1) + (uint64_t)i * sizeof *v->iov + offsetof(struct iovec, iov_len);
+        const uint64_t at = look_argument(v, 1) + (uint64_t)i * sizeof *v->iov + offsetof(struct iovec, iov_len);
         const struct iovec ours = { &left, sizeof left }, theirs = { (void *)(uintptr_t)at, sizeof left };
         v->iov_changed[0] = at;
         v->iov_changed[1] = v->iov[i].iov_len;
@@ -585,7 +281,7 @@ static void before_call(pid_t pid)
     if (v == NULL || slot == NULL)
         trouble("too many processes");
     v->pid = pid;
-    if (ptrace(PTRACE_GETREGS, pid, 0, &v->regs) != 0 || !look(v)) {
+    if (ptrace(PTRACE_GETREGS, pid, 0, &v->regs) != 0 || !look(v, &seen)) {
         free(v);
         ptrace(PTRACE_CONT, pid, 0, 0);
         return;
@@ -676,7 +372,8 @@ static pid_t start(void)
         close(gate[0]);
         if (opt.uid >= 0 && (syscall(SYS_setgroups, 0, NULL) != 0 || setgid((gid_t)opt.uid) != 0 || setuid((uid_t)opt.uid) != 0))
             trouble("setuid");
-        install_filter();
+        if (look_install_filter(seen.all) != 0)
+            trouble("seccomp");
         execvp(opt.argv[0], opt.argv);
         trouble("%s", opt.argv[0]);
     }
@@ -687,7 +384,7 @@ static pid_t start(void)
     if (write(gate[1], "g", 1) != 1)
         trouble("pipe");
     close(gate[1]);
-    link_of(replies, "/proc/self/fd/1");
+    look_link(seen.replies, "/proc/self/fd/1");
     return pid;
 }
 
@@ -728,14 +425,14 @@ static void parse_options(int argc, char **argv)
             continue;
         }
         i++;
-        if (strcmp(name, "--root") == 0 && opt.root_count < ROOTS)
-            opt.roots[opt.root_count++] = value;
+        if (strcmp(name, "--root") == 0 && seen.root_count < ROOTS)
+            seen.roots[seen.root_count++] = value;
         else if (strcmp(name, "--at") == 0)
             opt.at = strtoul(value, NULL, 10);
         else if (strcmp(name, "--mode") == 0)
             parse_mode(value);
         else if (strcmp(name, "--faults") == 0)
-            opt.all = strcmp(value, "all") == 0;
+            seen.all = strcmp(value, "all") == 0;
         else if (strcmp(name, "--uid") == 0)
             opt.uid = strtol(value, NULL, 10);
         else if (strcmp(name, "--record") == 0)
@@ -745,7 +442,7 @@ static void parse_options(int argc, char **argv)
         else
             trouble("unknown option %s", name);
     }
-    if (opt.root_count == 0 || i + 1 >= argc)
+    if (seen.root_count == 0 || i + 1 >= argc)
         trouble("usage: faultrun --root DIR [options] -- PROGRAM [ARGUMENT...]");
     opt.argv = argv + i + 1;
 }
@@ -753,6 +450,7 @@ static void parse_options(int argc, char **argv)
 int main(int argc, char **argv)
 {
     parse_options(argc, argv);
+    seen.replies_too = opt.record != NULL;
     if (opt.record != NULL) {
         char name[PATH_MAX];
         snprintf(name, sizeof name, "%s.data", opt.record);
