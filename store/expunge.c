@@ -160,9 +160,9 @@ static void pad_edit(struct plan *p, struct plan_entry *entry, uint64_t pad)
 static int pad_plan(struct box *b, struct box_record *rec, struct plan *p, struct store_error *e)
 {
     struct staying s = { .p = p };
-    const bool carries = p->edit_n == 2;             /* the next message's header is changed already */
+    const bool carries = p->edit_n == 2 && p->edits[1].n > 0;        /* the next message's header is changed already */
     const uint64_t at = p->edits[0].offset, removed = p->edits[0].del;
-    if (p->edit_n > 2 || p->entry_n == 0 || at + removed >= rec->file.size
+    if (p->edit_n > 1 + (size_t)carries || p->entry_n == 0 || at + removed >= rec->file.size
         || rec->file.size - at - removed < (uint64_t)MBOX_COLLAPSE_TAIL)
         return 0;
     s.at = p->entry_n - 1 - carries;
