@@ -17,6 +17,7 @@ from imapwire import Client, Wrong
 MAILBOXES = ['INBOX', 'work', 'stuff/old', 'archive']
 FLAGS = ['\\Seen', '\\Answered', '\\Flagged', '\\Draft', 'work', '$Forwarded', 'later']
 NAME = re.compile(rb'^X-Stampede: (\S+)\r?$', re.M)
+WRITING = ['EXPUNGE', 'UID EXPUNGE', 'MOVE', 'UID MOVE', 'COPY', 'UID COPY', 'APPEND', 'CHECK', 'CLOSE', 'UNSELECT']
 MANY = 250                       # a session that sees more messages than this removes some
 
 
@@ -27,7 +28,7 @@ def message(name):
     if name[0] == 'a' and r.random() < 0.3:          # fields that a mailbox keeps for itself: only a client brings them unharmed
         lines += r.sample(['Status: RO', 'X-UID: 7', 'X-Keywords: forged', 'X-IMAPbase: 1 2', 'Content-Length: 5', 'X-Status: D'], 2)
     lines.append('')
-    for _ in range(r.choice([1, 5, 20, 60]) if r.random() < 0.97 else 4000):
+    for _ in range(r.choice([1, 5, 20, 60]) if r.random() < 0.97 else 12000):
         lines.append(r.choice(['', 'From one of us', '>From another', '>>From deep', 'From a@b Mon Jan  1 00:00:00 2024', 'words ' * 9,
                                'h\xe9 \xff', '.', 'x' * r.randrange(200)]))
     lines.append('end of ' + name)
@@ -62,12 +63,12 @@ class Session(Client):
 
     def __init__(self, argv, log, names, timeout):
         self.log, self.names, self.box, self.validity, self.killed, self.busy = log, names, None, None, False, threading.Event()
-        self.recently = collections.deque(maxlen=30)
+        self.recently = collections.deque(maxlen=int(os.environ.get('STAMPEDE_TRACE', '12')))
         self.longest = {}
         super().__init__(argv, timeout=timeout)
 
     def track(self, line):
-        self.recently.append(line[:150])
+        self.recently.append(line[:100])
         word = line.split(b' ', 3)
         if len(word) > 2 and word[2] == b'EXPUNGE' and self.uids and 1 <= int(word[1]) <= len(self.uids):
             uid = self.uids[int(word[1]) - 1]
@@ -78,11 +79,14 @@ class Session(Client):
         return super().track(line)
 
     leaving = False
+    verb = ''
 
     def do(self, text, *literals, may=(), **more):
         """A command that must succeed, or say NO with one of the codes in may. (status, code, untagged)."""
         self.recently.append('C: ' + str(text)[:200])
         begin = time.monotonic()
+        words = text.split()
+        self.verb = verb = ' '.join(words[:2 if words[0] == 'UID' else 1])
         self.busy.set()
         try:
             status, said, untagged = self.command(text, *literals, **more)
@@ -94,8 +98,6 @@ class Session(Client):
             raise Wrong('no answer in %d s: %r' % (self.timeout, text[:100]))
         finally:
             self.busy.clear()
-        words = text.split()
-        verb = ' '.join(words[:2 if words[0] == 'UID' else 1])
         self.longest[verb] = max(self.longest.get(verb, 0), time.monotonic() - begin)
         self.log.add('command', begin, verb)
         code = re.match(rb'\[([A-Z]+)([^\]]*)\]', said)
@@ -209,9 +211,11 @@ class Worker:
             c = self.c
             if c is None or c.killed or not c.process:
                 continue
-            if r.random() < 0.8:                       # mostly within a command
-                c.busy.wait(1)
-                time.sleep(r.random() * r.choice([0.003, 0.02, 0.1]))
+            if r.random() < 0.9:                       # mostly within a command that changes the file
+                end = time.monotonic() + 4
+                while c.busy.wait(0.1) and c.verb not in WRITING and time.monotonic() < end and not c.killed:
+                    time.sleep(0.0005)
+                time.sleep(r.random() * r.choice([0.003, 0.01, 0.03, 0.1]))
             if time.monotonic() < self.deadline and not c.killed:
                 c.killed = True
                 self.kills += 1
