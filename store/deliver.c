@@ -315,7 +315,7 @@ static int move_files(struct commit *c, struct box *from, struct box_record *fro
     plan_resolve(p);
     const struct mbox_move m = { .from = from->fd, .to = c->b->fd, .from_name = from->name.text, .to_name = c->b->name.text,
                                  .text = text, .size = c->text.size, .edits = p->edits, .n = p->edit_n };
-    if (rc != 0 || mbox_move_begin(j, &m, e) != 0)
+    if (rc != 0 || index_sync(c->d->store->index, e) != 0 || mbox_move_begin(j, &m, e) != 0)
         return -1;
     /* it will be done now, whatever happens to the indexes: they can be made anew */
     const int learnt = learn(c, e);

@@ -104,7 +104,7 @@ int removal_plan(struct box *b, struct box_record *rec, const struct removal *x,
         return -1;
     const int rc = index_get_keywords(&t, b->id, &p->keyword_names, e);
     index_abort(&t);
-    p->moves = true;
+    p->moves = p->removes = true;
     if (rc != 0 || box_visit(b, rec, x->whatever_flags ? NULL : want_deleted, select_one, &s, e) != 0)
         return -1;
     return removes_base(rec, p) ? carry_base(b, rec, p, e) : 0;

@@ -150,6 +150,12 @@ int index_commit(struct index_txn *t, struct store_error *e)
     return rc == 0 ? 0 : index_fail(e, rc, "commit");
 }
 
+int index_sync(struct index *x, struct store_error *e)
+{
+    const int rc = x->memory >= 0 || x->env == NULL ? 0 : mdb_env_sync(x->env, 1);
+    return rc == 0 ? 0 : index_fail(e, rc, "sync");
+}
+
 void index_abort(struct index_txn *t)
 {
     if (t->txn == NULL)

@@ -100,6 +100,9 @@ int index_begin(struct index *x, bool write, struct index_txn *t, struct store_e
 int index_commit(struct index_txn *t, struct store_error *e);
 void index_abort(struct index_txn *t);
 
+/* All that was committed, by any session, is on disk on return: before a mailbox file loses messages whose UIDs clients know. */
+int index_sync(struct index *x, struct store_error *e);
+
 /* Box of a mailbox name; 0 if there is none. create gives a new id (writing transaction). */
 int index_find(struct index_txn *t, const char *name, bool create, uint64_t *id, struct store_error *e);
 int index_rename(struct index_txn *t, const char *from, const char *to, struct store_error *e);

@@ -128,7 +128,7 @@ struct plan {
     size_t entry_n, entry_cap;
     struct buf text;                         /* what edits insert: ins is an offset until plan_run */
     struct buf keyword_names;
-    bool moves;                              /* octets move: growth or removal */
+    bool moves, removes;                     /* octets move: growth or removal; messages go */
 };
 void plan_free(struct plan *p);
 /* The block that message r should have, in p's text; see writeback.c. base: with X-IMAPbase. The strings of b live in own. */

@@ -254,7 +254,7 @@ int journal_begin(struct mbox_journal *j, struct store_error *e)
             return store_fail(e, STORE_IO, errno, "journal");
         if (is_free(j, fd)) {
             j->fd = fd;
-            if (j->dirfd < 0 || allocate(fd, i == 0 ? JOURNAL_SIZE : JOURNAL_LIST) == 0)
+            if (j->dirfd < 0 || (allocate(fd, i == 0 ? JOURNAL_SIZE : JOURNAL_LIST) == 0 && (i == 0 || fsync(j->dirfd) == 0)))
                 return 0;
             const int err = errno;
             journal_leave(j);

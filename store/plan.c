@@ -274,6 +274,8 @@ int plan_index(struct plan *p, struct box *b, struct box_record *rec, struct sto
 int plan_run(struct plan *p, struct box *b, struct box_record *rec, struct store_error *e)
 {
     plan_resolve(p);
+    if (p->removes && index_sync(b->store->index, e) != 0)
+        return -1;
     if (p->edit_n > 0 && mbox_rewrite(b->store->journal, b->fd, p->edits, p->edit_n, box_tick, b, e) != 0)
         return -1;
     return plan_index(p, b, rec, e);

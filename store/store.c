@@ -23,8 +23,12 @@ static int open_index_dir(const char *path)
 {
     struct statfs fs;
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT && mkdir(path, 0700) == 0)
+    if (fd < 0 && errno == ENOENT && mkdir(path, 0700) == 0) {
         fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        const int parent = fd < 0 ? -1 : openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (parent >= 0 && (fsync(parent) != 0 || close(parent) != 0))       /* the journal in it must not be lost with it */
+            errno = 0;
+    }
     if (fd >= 0 && fstatfs(fd, &fs) == 0 && (unsigned long)fs.f_type == NFS_MAGIC) {
         close(fd);
         errno = EREMOTE;
