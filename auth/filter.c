@@ -116,7 +116,7 @@ static const struct row locker[] = {
 #ifdef O_LARGEFILE
     { SYS_openat, EQUALS, 2, CREATE_ONLY | O_LARGEFILE },
 #endif
-    { SYS_linkat, ALWAYS, 0, 0 }, { SYS_unlinkat, ALWAYS, 0, 0 }, { SYS_utimensat, ALWAYS, 0, 0 },
+    { SYS_flock, ALWAYS, 0, 0 }, { SYS_linkat, ALWAYS, 0, 0 }, { SYS_unlinkat, ALWAYS, 0, 0 }, { SYS_utimensat, ALWAYS, 0, 0 },
 #ifdef SYS_renameat
     { SYS_renameat, ALWAYS, 0, 0 },
 #endif

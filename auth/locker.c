@@ -4,8 +4,8 @@
  *
  * The dotlock is made as lockfile_create(3) makes it, on any file system: a file of a unique name, link(2) to NAME.lock, and
  * the link count of the file tells whether that worked. A lock not touched for 5 minutes is stale (the clock is the file
- * system's own, read off the new file); it is renamed away rather than unlinked, so that of two processes which
- * found the same stale lock the slower one does not remove the quicker one's new lock.
+ * system's own, read off the new file); ours takes its place (base/swap.h). The locker keeps its lock file open under flock(2),
+ * so that the next session can tell whether the one that made a lock still lives (store/dotlock.h).
  */
 #include "auth/locker.h"
 
@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -27,17 +28,20 @@
 #include "auth/filter.h"
 #include "auth/landlock.h"
 #include "base/log.h"
+#include "base/swap.h"
 #include "base/xmalloc.h"
 #include "store/locker_proto.h"
 
 enum { SOCKET = 0, DIRECTORY = 1, STALE_SECONDS = 300 };      /* descriptors of the locker; age */
 
 struct locker {
-    char lock[300], temporary[64], aside[64];      /* names in the directory */
-    char content[32];                              /* of the lock: the session's pid */
+    char lock[300], temporary[64];                 /* names in the directory */
+    char content[32];                              /* of the lock: the session's pid, and whose format this is */
     bool held;
+    int fd;                                        /* of the lock that we hold, or of the file that is to become it; else -1 */
     dev_t dev;                                     /* the lock that we hold */
     ino_t ino;
+    struct stat seen;                              /* the one that was in the way of the last request, st_nlink 0: none */
 };
 
 static bool ours(const struct locker *l)
@@ -46,69 +50,64 @@ static bool ours(const struct locker *l)
     return l->held && fstatat(DIRECTORY, l->lock, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_dev == l->dev && st.st_ino == l->ino;
 }
 
+static void let_go(struct locker *l)
+{
+    if (l->fd >= 0)
+        close(l->fd);
+    l->fd = -1;
+}
+
+/* Full disks need not matter: an empty file is as good a lock. Without flock the text would lie. */
 static int make_temporary(struct locker *l, struct stat *st)
 {
     enum { FLAGS = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC };
-    const size_t n = strlen(l->content);
-    const int fd = openat(DIRECTORY, l->temporary, FLAGS, 0644);
-    if (fd < 0)
+    let_go(l);
+    l->fd = openat(DIRECTORY, l->temporary, FLAGS, 0644);
+    if (l->fd < 0)
         return -1;
-    const bool written = write(fd, l->content, n) == (ssize_t)n && fstatat(DIRECTORY, l->temporary, st, AT_SYMLINK_NOFOLLOW) == 0;
-    const int err = errno;
-    close(fd);
-    errno = err;
-    return written ? 0 : -1;
+    if (flock(l->fd, LOCK_EX | LOCK_NB) == 0)
+        (void)!write(l->fd, l->content, strlen(l->content));
+    return fstatat(DIRECTORY, l->temporary, st, AT_SYMLINK_NOFOLLOW);
 }
 
-/* Takes a stale lock out of the way, if it is still the one that was seen. */
-static void remove_stale(const struct locker *l, const struct stat *seen)
+/* What is in the way of our temporary file: seized if it is stale, or the user's own and the session knows that it is dead. */
+static int in_the_way(struct locker *l, const struct stat *temporary, bool dead, int32_t *age)
 {
     struct stat st;
-    if (renameat(DIRECTORY, l->lock, DIRECTORY, l->aside) != 0)
-        return;
-    if (fstatat(DIRECTORY, l->aside, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino != seen->st_ino)
-        (void)!linkat(DIRECTORY, l->aside, DIRECTORY, l->lock, 0);     /* somebody's new lock: put it back */
-    (void)unlinkat(DIRECTORY, l->aside, 0);
+    if (fstatat(DIRECTORY, l->lock, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return EEXIST;
+    const time_t since = temporary->st_mtime - st.st_mtime;
+    *age = (int32_t)(since < 0 ? 0 : since > INT32_MAX ? INT32_MAX : since);
+    const bool agreed = dead && st.st_uid == temporary->st_uid && l->seen.st_nlink > 0 && st.st_ino == l->seen.st_ino
+        && st.st_dev == l->seen.st_dev;
+    l->seen = st;
+    return !S_ISDIR(st.st_mode) && (agreed || since > STALE_SECONDS) && swap_file(DIRECTORY, l->temporary, l->lock, &st) ? 0 : EEXIST;
 }
 
-/* One try to link the temporary file. 0 or an errno; *age as in the reply. */
-static int try_link(struct locker *l, const struct stat *temporary, int32_t *age)
+static int do_lock(struct locker *l, bool dead, int32_t *age)
 {
-    struct stat st;
-    const int failed = linkat(DIRECTORY, l->temporary, DIRECTORY, l->lock, 0) != 0 ? errno : 0;
-    if (fstatat(DIRECTORY, l->temporary, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink == 2) {   /* NFS may lie about link */
-        l->held = true;
-        l->dev = st.st_dev;
-        l->ino = st.st_ino;
-        return 0;
-    }
-    if (failed == EEXIST && fstatat(DIRECTORY, l->lock, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-        const time_t since = temporary->st_mtime - st.st_mtime;
-        *age = (int32_t)(since < 0 ? 0 : since > INT32_MAX ? INT32_MAX : since);
-        if (since > STALE_SECONDS) {
-            remove_stale(l, &st);
-            return EAGAIN;
-        }
-    }
-    return failed != 0 ? failed : EEXIST;
-}
-
-static int do_lock(struct locker *l, int32_t *age)
-{
-    struct stat st;
+    struct stat st, now;
+    int err = 0;
     if (ours(l))
         return 0;
     l->held = false;
-    if (make_temporary(l, &st) != 0) {
-        const int err = errno != 0 ? errno : EIO;
+    if (make_temporary(l, &st) != 0 || linkat(DIRECTORY, l->temporary, DIRECTORY, l->lock, 0) != 0)
+        err = errno != 0 ? errno : EIO;
+    if (l->fd >= 0 && err != 0 && fstatat(DIRECTORY, l->temporary, &now, AT_SYMLINK_NOFOLLOW) == 0 && now.st_nlink == 2)
+        err = 0;                                   /* NFS: it was done, the answer was lost */
+    if (err == EEXIST && l->fd >= 0)
+        err = in_the_way(l, &st, dead, age);
+    if (l->fd >= 0)
         (void)unlinkat(DIRECTORY, l->temporary, 0);
+    if (err != 0) {
+        let_go(l);
         return err;
     }
-    int err = try_link(l, &st, age);
-    if (err == EAGAIN)
-        err = try_link(l, &st, age);
-    (void)unlinkat(DIRECTORY, l->temporary, 0);
-    return err == EAGAIN ? EEXIST : err;
+    l->held = true;
+    l->dev = st.st_dev;
+    l->ino = st.st_ino;
+    l->seen.st_nlink = 0;
+    return 0;
 }
 
 static int do_touch(const struct locker *l)
@@ -122,7 +121,9 @@ static int do_unlock(struct locker *l)
 {
     const bool remove = ours(l);
     l->held = false;
-    return remove && unlinkat(DIRECTORY, l->lock, 0) != 0 && errno != ENOENT ? errno : 0;
+    const int err = remove && unlinkat(DIRECTORY, l->lock, 0) != 0 && errno != ENOENT ? errno : 0;
+    let_go(l);
+    return err;
 }
 
 static void serve(struct locker *l)
@@ -135,8 +136,8 @@ static void serve(struct locker *l)
             continue;
         if (n < 0)
             break;
-        if (request == LOCKER_LOCK)
-            reply.err = do_lock(l, &reply.age_seconds);
+        if (request == LOCKER_LOCK || request == LOCKER_SEIZE)
+            reply.err = do_lock(l, request == LOCKER_SEIZE, &reply.age_seconds);
         else if (request == LOCKER_TOUCH)
             reply.err = do_touch(l);
         else if (request == LOCKER_UNLOCK)
@@ -185,14 +186,13 @@ static void name_files(struct locker *l)
     if (getrandom(&random, sizeof random, 0) != sizeof random)
         random = (uint64_t)getpid();
     snprintf(l->temporary, sizeof l->temporary, ".lk%016llx.imapd", (unsigned long long)random);
-    snprintf(l->aside, sizeof l->aside, ".lk%016llx.stale", (unsigned long long)random);
 }
 
 /* The child. Keeps two descriptors and stderr; a signal to all of the service's processes must not take the lock from under
  * a session that is still finishing. */
 static void run(const struct account *a, gid_t gid, const char *leaf, int socket, int directory, pid_t session)
 {
-    struct locker l = { 0 };
+    struct locker l = { .fd = -1 };
     closelog();
     if (dup2(socket, SOCKET) < 0 || dup2(directory, DIRECTORY) < 0 || close_range(3, ~0u, 0) != 0)
         _exit(1);
@@ -202,7 +202,7 @@ static void run(const struct account *a, gid_t gid, const char *leaf, int socket
     (void)prctl(PR_SET_NAME, "imapd-locker", 0, 0, 0);
     snprintf(l.lock, sizeof l.lock, "%s.lock", leaf);
     name_files(&l);
-    snprintf(l.content, sizeof l.content, "%ld\n", (long)session);
+    snprintf(l.content, sizeof l.content, "%ld\nimapd\n", (long)session);
     if (drop(a, gid) != 0)
         _exit(1);
     make_inbox(leaf);

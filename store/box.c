@@ -68,7 +68,7 @@ int box_open(struct box *b, struct store *s, const struct mailbox_name *name, bo
         b->fd = -1;
         return -1;
     }
-    b->lock = mbox_lock_new(b->fd, b->dirfd, b->leaf, b->name.inbox ? s->settings->locker_fd : -1);
+    b->lock = mbox_lock_new(b->fd, b->dirfd, b->leaf, b->name.inbox, &s->locks);
     return 0;
 }
 
@@ -100,7 +100,7 @@ static int reopen_if_replaced(struct box *b, struct store_error *e)
         b->fd = -1;
         return -1;
     }
-    b->lock = mbox_lock_new(b->fd, b->dirfd, b->leaf, b->name.inbox ? b->store->settings->locker_fd : -1);
+    b->lock = mbox_lock_new(b->fd, b->dirfd, b->leaf, b->name.inbox, &b->store->locks);
     return 1;
 }
 
@@ -200,6 +200,18 @@ static int recover_move(struct box *b, const struct mbox_move_names *names, stru
     return rc;
 }
 
+/* Finishes a rewrite through a descriptor that can write; b, which has none, is not locked. */
+static int recover_for_reader(const struct box *b, bool *refused, struct store_error *e)
+{
+    struct box own;
+    open_part(&own, b->store, b->name.text);
+    const int rc = own.fd < 0 || own.readonly
+        ? store_fail(e, STORE_NOPERM, 0, "%s: an interrupted change must be finished first", b->name.text)
+        : acquire(&own, MBOX_LOCK_EXCLUSIVE, e) != 0 ? -1 : mbox_journal_recover(b->store->journal, own.fd, refused, e);
+    box_close(&own);
+    return rc;
+}
+
 /* Finishes what a crash interrupted; the lock of this kind is held before and, with 0, after. */
 static int recover(struct box *b, enum mbox_lock_kind kind, struct store_error *e)
 {
@@ -208,13 +220,15 @@ static int recover(struct box *b, enum mbox_lock_kind kind, struct store_error *
     bool refused = false;
     enum mbox_pending pending;
     for (int i = 0; (pending = mbox_journal_pending(j, b->fd)) != MBOX_PENDING_NONE; i++) {
-        if (b->readonly)
-            return store_fail(e, STORE_NOPERM, 0, "%s: an interrupted change must be finished first", b->name.text);
         if (i == 3)
             return 0;                /* of another file with this inode, which is not to be had now */
         if (pending == MBOX_PENDING_MOVE && mbox_move_pending(j, b->fd, &names)) {
             box_unlock(b);
             if (recover_move(b, &names, e) != 0 || acquire(b, kind, e) != 0)
+                return -1;
+        } else if (b->readonly) {
+            box_unlock(b);
+            if (recover_for_reader(b, &refused, e) != 0 || acquire(b, kind, e) != 0)
                 return -1;
         } else if (kind == MBOX_LOCK_EXCLUSIVE) {
             if (mbox_journal_recover(j, b->fd, &refused, e) != 0)

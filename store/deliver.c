@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/xmalloc.h"
+#include "store/mbox_journal.h"
 
 void delivery_init(struct delivery *d, struct store *s, const struct mailbox_name *name)
 {
@@ -72,7 +73,7 @@ static int finish_end(struct commit *c, struct store_error *e)
     if (size == 0)
         return 0;
     const size_t n = size < 2 ? (size_t)size : 2;
-    if (pread(c->b->fd, last + 2 - n, n, (off_t)(size - n)) != (ssize_t)n)
+    if (file_read(c->b->fd, last + 2 - n, n, size - n) != 0)
         return store_fail(e, STORE_IO, errno, "%s", c->b->name.text);
     bool blank = last[0] == '\n' && last[1] == '\n';
     if (last[0] == '\r' && last[1] == '\n') {
@@ -261,7 +262,7 @@ static uint32_t *new_uids(uint32_t first, size_t n)
 int delivery_commit(struct delivery *d, uint32_t *uidvalidity, uint32_t **uids, struct store_error *e)
 {
     struct box b;
-    struct commit c = { .d = d, .b = &b };
+    struct commit c = { .d = d, .b = &b, .text = { .fd = -1 } };
     int rc = -1;
     *uids = NULL;
     if (box_open(&b, d->store, &d->name, false, e) != 0)

@@ -6,6 +6,8 @@
  * directory that the user cannot write. A stream socket: one request octet, then one reply, both whole. */
 enum locker_request {
     LOCKER_LOCK = 'L',      /* try once; 0, EEXIST (held by another, see the rest of the reply) or another errno */
+    LOCKER_SEIZE = 'S',     /* after EEXIST: the session found that the lock which was in the way, the user's own, is of a dead
+                               session. Takes its place if it still is that file; answers as LOCKER_LOCK */
     LOCKER_TOUCH = 'T',     /* set its time to now, so that it does not become stale; ENOENT if we do not hold it */
     LOCKER_UNLOCK = 'U'     /* 0 also if it was not held */
 };

@@ -14,7 +14,9 @@ struct store {
     struct index *index;
     struct mbox_journal *journal;
     int index_dirfd;                 /* -1: index in memory */
+    bool durable_flags;              /* STORE writes flags into the mbox at once */
     void (*warning)(const char *text);       /* may be NULL */
+    struct mbox_lock_session locks;
 };
 
 /* One mbox file and its place in the index, without a view. */

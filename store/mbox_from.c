@@ -164,6 +164,12 @@ bool mbox_sniff(const char *bytes, size_t n)
 {
     const char *p = bytes, *const end = bytes + n;
 
+    /* What an APPEND to an empty mailbox looks like before its first octet is written, and after a crash then: the journal
+     * knows the rest. (In the moment before that all is NUL.) */
+    if (n > 0 && p[0] == 0) {
+        while (p < end && *p == 0) p++;
+        return p == end || (p == bytes + 1 && end - p >= 4 && memcmp(p, "rom ", 4) == 0);
+    }
     while (p < end && (*p == '\n' || *p == '\r' || *p == ' ' || *p == '\t')) p++;
     if (p == end) return true;
     const char *lf = memchr(p, '\n', (size_t)(end - p));

@@ -2,55 +2,77 @@
  * Locks on an mbox file (see mbox_lock.h). All kinds are only tried; if one is not to be had, all are given back, a random
  * moment is waited, and it begins again. So no order of two programs can deadlock.
  *
- * The dotlock is made by link(2) of a file with a name of its own, through /proc/self/fd/DIRFD, so that the directory
- * walked is the one that names_open_dir found. liblockfile's call sleeps for seconds between tries and walks the path again;
- * it is used where only its setgid helper can make the lock (a spool that the user cannot write).
+ * Fairness. A delivery agent tries once a second; sessions that take the lock again a millisecond after they gave it back
+ * would keep it out for ever. So whoever finds that others want the lock (it had to wait itself, or files came and went in the
+ * directory while it had the dotlock: somebody's tries) leaves the mailbox alone after each change, whoever made it
+ * (the file's ctime says when), for as long as locks are held here: half of the time is then free. Readers
+ * look for a dotlock and keep out, so that a writer which has it gets the kernel's locks. A writer of ours that has waited
+ * in vain does the same now and then: it takes the dotlock first and waits for the others, a quarter of a second and no longer.
  */
 #include "store/mbox_lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <lockfile.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/xmalloc.h"
-#include "store/locker_proto.h"
+#include "store/dotlock.h"
+#include "store/lock_holder.h"
 
-enum { STALE = 300, TOUCH_EACH = 30 };
+enum { TOUCH_EACH = 30 };                                              /* s */
+enum { PAUSE_MIN = 10, PAUSE_MAX = 1000, CONTENDED = 3000 };           /* ms */
+enum { PATIENCE = 200, INSIST = 250, ENDING = 2000 };                  /* ms */
 #define NFS_MAGIC 0x6969
 
-enum dotlock { DOTLOCK_NONE, DOTLOCK_OWN, DOTLOCK_LOCKER, DOTLOCK_HELPER };
-
 struct mbox_lock {
-    int fd, dirfd, locker_fd;
-    char *leaf, *file;               /* file: LEAF.lock */
+    int fd, dirfd;
+    char *leaf;
+    struct mbox_lock_session *session;
+    struct dotlock *dotlock;         /* NULL: none for this file */
     enum mbox_lock_kind held;
-    enum dotlock dotlock;
     bool flocked, nfs;
     time_t touched;
+    int64_t since, insist_at, seen_hold;     /* ms: lock had, not to insist before, how long others seem to hold it */
+    struct timespec directory;       /* its mtime when we had the dotlock */
 };
 
-struct mbox_lock *mbox_lock_new(int fd, int dirfd, const char *leaf, int locker_fd)
+static int64_t now_ms(clockid_t clock)
+{
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void wait_ms(int64_t ms)
+{
+    poll(NULL, 0, (int)ms);
+}
+
+static unsigned random_octet(void)
+{
+    unsigned char octet = 25;
+    return getrandom(&octet, 1, GRND_NONBLOCK) == 1 ? octet : 25;
+}
+
+struct mbox_lock *mbox_lock_new(int fd, int dirfd, const char *leaf, bool inbox, struct mbox_lock_session *session)
 {
     struct mbox_lock *l = xcalloc(1, sizeof *l);
     struct statfs fs;
-    *l = (struct mbox_lock){ .fd = fd, .dirfd = dirfd, .locker_fd = locker_fd };
+    *l = (struct mbox_lock){ .fd = fd, .dirfd = dirfd, .session = session };
     l->nfs = fstatfs(fd, &fs) == 0 && (unsigned long)fs.f_type == NFS_MAGIC;
     if (leaf != NULL && dirfd >= 0) {
-        const size_t n = strlen(leaf) + 6;
         l->leaf = xstrdup(leaf);
-        l->file = xmalloc(n);
-        snprintf(l->file, n, "%s.lock", leaf);
+        l->dotlock = dotlock_new(dirfd, leaf, inbox ? session->locker_fd : -1);
     }
     return l;
 }
@@ -60,8 +82,8 @@ void mbox_lock_free(struct mbox_lock *l)
     if (l == NULL)
         return;
     mbox_lock_release(l);
+    dotlock_free(l->dotlock);
     free(l->leaf);
-    free(l->file);
     free(l);
 }
 
@@ -70,126 +92,47 @@ enum mbox_lock_kind mbox_lock_held(const struct mbox_lock *l)
     return l != NULL ? l->held : MBOX_LOCK_NONE;
 }
 
-/* ---- dotlock ------------------------------------------------------------------------------------------------------ */
-
-static int ask_locker(const struct mbox_lock *l, char request, struct locker_reply *reply)
-{
-    if (send(l->locker_fd, &request, 1, MSG_NOSIGNAL) != 1)
-        return -1;
-    ssize_t n;
-    do
-        n = recv(l->locker_fd, reply, sizeof *reply, MSG_WAITALL);
-    while (n < 0 && errno == EINTR);
-    return n == (ssize_t)sizeof *reply ? 0 : -1;
-}
-
-/* Removes a lock file older than STALE. */
-static void remove_stale(const struct mbox_lock *l)
-{
-    struct stat st;
-    if (fstatat(l->dirfd, l->file, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && time(NULL) - st.st_mtime > STALE)
-        unlinkat(l->dirfd, l->file, 0);
-}
-
-/* 1 made, 0 somebody has it, -1 errno. */
-static int make_dotlock(struct mbox_lock *l)
-{
-    char own[300], pid[24];
-    unsigned random = 0;
-    struct stat st;
-    if (getrandom(&random, sizeof random, 0) < 0)
-        random = (unsigned)time(NULL);
-    snprintf(own, sizeof own, ".lk%d.%08x.%.200s", (int)getpid(), random, l->leaf);
-    const int fd = openat(l->dirfd, own, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (fd < 0)
-        return -1;
-    const int n = snprintf(pid, sizeof pid, "%d\n", (int)getpid());
-    int rc = write(fd, pid, (size_t)n) == n ? 0 : -1;
-    close(fd);
-    if (rc == 0)
-        rc = linkat(l->dirfd, own, l->dirfd, l->file, 0);
-    int err = errno;
-    if (rc != 0 && err == EEXIST)
-        remove_stale(l);
-    else if (rc != 0 && fstatat(l->dirfd, own, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink == 2)
-        rc = 0;                              /* NFS: it was done, the answer was lost */
-    unlinkat(l->dirfd, own, 0);
-    errno = err;
-    return rc == 0 ? 1 : err == EEXIST ? 0 : -1;
-}
-
-/* Through liblockfile's setgid helper, for a spool that the user cannot write. */
-static int helper_dotlock(struct mbox_lock *l)
-{
-    char path[4096], target[4096], link[64];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", l->dirfd);
-    const ssize_t n = readlink(link, target, sizeof target - 1);
-    if (n <= 0)
-        return -1;
-    target[n] = 0;
-    if ((size_t)snprintf(path, sizeof path, "%s/%s", target, l->file) >= sizeof path)
-        return -1;
-    const int rc = lockfile_create(path, 0, 0);
-    if (rc == L_SUCCESS)
-        return 1;
-    errno = EACCES;
-    return rc == L_MAXTRYS ? 0 : -1;
-}
-
-/* 1 had (or none can be had here), 0 busy. */
-static int take_dotlock(struct mbox_lock *l)
-{
-    struct locker_reply reply;
-    l->dotlock = DOTLOCK_NONE;
-    if (l->locker_fd >= 0 && ask_locker(l, LOCKER_LOCK, &reply) == 0) {
-        if (reply.err == 0)
-            l->dotlock = DOTLOCK_LOCKER;
-        return reply.err != EEXIST && reply.err != EAGAIN;
-    }
-    if (l->file == NULL)
-        return 1;
-    int rc = make_dotlock(l);
-    if (rc > 0)
-        l->dotlock = DOTLOCK_OWN;
-    if (rc >= 0 || (errno != EACCES && errno != EPERM))
-        return rc != 0;
-    rc = helper_dotlock(l);
-    if (rc > 0)
-        l->dotlock = DOTLOCK_HELPER;
-    return rc != 0;
-}
-
-static void drop_dotlock(struct mbox_lock *l)
-{
-    struct locker_reply reply;
-    char path[4200], link[64], target[4000];
-    if (l->dotlock == DOTLOCK_LOCKER) {
-        ask_locker(l, LOCKER_UNLOCK, &reply);
-    } else if (l->dotlock == DOTLOCK_OWN) {
-        unlinkat(l->dirfd, l->file, 0);
-    } else if (l->dotlock == DOTLOCK_HELPER) {
-        snprintf(link, sizeof link, "/proc/self/fd/%d", l->dirfd);
-        const ssize_t n = readlink(link, target, sizeof target - 1);
-        if (n > 0) {
-            target[n] = 0;
-            snprintf(path, sizeof path, "%s/%s", target, l->file);
-            lockfile_remove(path);
-        }
-    }
-    l->dotlock = DOTLOCK_NONE;
-}
-
 void mbox_lock_touch(struct mbox_lock *l)
 {
-    struct locker_reply reply;
     const time_t now = time(NULL);
-    if (l == NULL || l->dotlock == DOTLOCK_NONE || now - l->touched < TOUCH_EACH)
+    if (l == NULL || l->dotlock == NULL || now - l->touched < TOUCH_EACH)
         return;
     l->touched = now;
-    if (l->dotlock == DOTLOCK_LOCKER)
-        ask_locker(l, LOCKER_TOUCH, &reply);
-    else
-        utimensat(l->dirfd, l->file, NULL, AT_SYMLINK_NOFOLLOW);
+    dotlock_touch(l->dotlock);
+}
+
+/* ---- fairness ----------------------------------------------------------------------------------------------------- */
+
+static struct timespec directory_time(const struct mbox_lock *l)
+{
+    struct stat st;
+    return fstat(l->dirfd, &st) == 0 ? st.st_mtim : (struct timespec){ 0, 0 };
+}
+
+static void contended(const struct mbox_lock *l)
+{
+    l->session->contended_until = now_ms(CLOCK_MONOTONIC) + CONTENDED;
+}
+
+/* Another has it: for how long, by its dotlock. */
+static void note_busy(struct mbox_lock *l)
+{
+    struct dotlock_holder h;
+    contended(l);
+    if (l->dotlock != NULL && dotlock_look(l->dotlock, &h))
+        l->seen_hold = now_ms(CLOCK_REALTIME) - ((int64_t)h.since.tv_sec * 1000 + h.since.tv_nsec / 1000000);
+}
+
+/* How long the mailbox is still to be left alone, ms. */
+static int64_t pause_left(const struct mbox_lock *l)
+{
+    struct stat st;
+    int64_t pause = l->session->hold > l->seen_hold ? l->session->hold : l->seen_hold;
+    if (now_ms(CLOCK_MONOTONIC) >= l->session->contended_until || fstat(l->fd, &st) != 0)
+        return 0;
+    pause = pause < PAUSE_MIN ? PAUSE_MIN : pause > PAUSE_MAX ? PAUSE_MAX : pause;
+    const int64_t age = now_ms(CLOCK_REALTIME) - ((int64_t)st.st_ctim.tv_sec * 1000 + st.st_ctim.tv_nsec / 1000000);
+    return age < 0 || age >= pause ? 0 : pause - age;        /* before 0: another host's clock */
 }
 
 /* ---- all of them -------------------------------------------------------------------------------------------------- */
@@ -208,17 +151,82 @@ static bool take_flock(struct mbox_lock *l, enum mbox_lock_kind kind)
     return l->flocked || errno != EWOULDBLOCK;
 }
 
-void mbox_lock_release(struct mbox_lock *l)
+static void warn_once(const struct mbox_lock *l, int err)
+{
+    char text[400];
+    if (l->session->warned || l->session->warning == NULL)
+        return;
+    l->session->warned = true;
+    snprintf(text, sizeof text, "%.200s: no dotlock can be made (%s); fcntl and flock locks do alone", l->leaf, strerror(err));
+    l->session->warning(text);
+}
+
+static bool take_dotlock(struct mbox_lock *l)
+{
+    if (l->dotlock == NULL)
+        return true;
+    const enum dotlock_result result = dotlock_take(l->dotlock);
+    if (result == DOTLOCK_IMPOSSIBLE)
+        warn_once(l, errno);
+    return result != DOTLOCK_BUSY;
+}
+
+/* The dotlock first: as long as it is there, the kernel's locks are there, and the next one of ours, which takes those first, does
+ * not look at it in vain. */
+static void release_all(struct mbox_lock *l)
 {
     struct flock none = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
-    if (l == NULL || l->held == MBOX_LOCK_NONE)
-        return;
+    if (l->dotlock != NULL)
+        dotlock_drop(l->dotlock);
     if (l->flocked)
         flock(l->fd, LOCK_UN);
     fcntl(l->fd, F_OFD_SETLK, &none);
-    drop_dotlock(l);
     l->flocked = false;
     l->held = MBOX_LOCK_NONE;
+}
+
+void mbox_lock_release(struct mbox_lock *l)
+{
+    if (l == NULL || l->held == MBOX_LOCK_NONE)
+        return;
+    if (l->held == MBOX_LOCK_EXCLUSIVE) {
+        const struct timespec t = directory_time(l);
+        l->session->hold = now_ms(CLOCK_MONOTONIC) - l->since;
+        if (t.tv_sec != l->directory.tv_sec || t.tv_nsec != l->directory.tv_nsec)
+            contended(l);
+    }
+    release_all(l);
+}
+
+/* Waiting for locks of the kernel while the dotlock is held: allowed because it has an end. */
+static bool wait_for(struct mbox_lock *l, bool (*take)(struct mbox_lock *l, enum mbox_lock_kind kind), int64_t until)
+{
+    while (!take(l, MBOX_LOCK_EXCLUSIVE)) {
+        if (now_ms(CLOCK_MONOTONIC) >= until)
+            return false;
+        wait_ms(1);
+    }
+    return true;
+}
+
+/* The other way round, where all that come after us and take the dotlock first, or look at it, stand in line. The kind that
+ * was busy, NULL if all were had. */
+static const char *insist(struct mbox_lock *l)
+{
+    const char *busy = NULL;
+    const int64_t until = now_ms(CLOCK_MONOTONIC) + INSIST;
+    l->held = MBOX_LOCK_EXCLUSIVE;
+    if (!take_dotlock(l))
+        busy = "dotlock";
+    else if (!wait_for(l, take_fcntl, until))
+        busy = "fcntl";
+    else if (!wait_for(l, take_flock, until))
+        busy = "flock";
+    if (busy == NULL || strcmp(busy, "dotlock") != 0)
+        l->insist_at = until + INSIST + random_octet();
+    if (busy != NULL)
+        release_all(l);
+    return busy;
 }
 
 /* The kind that was busy, NULL if all were had. */
@@ -230,56 +238,52 @@ static const char *try_all(struct mbox_lock *l, enum mbox_lock_kind kind)
         busy = "fcntl";
     else if (!take_flock(l, kind))
         busy = "flock";
-    else if (kind == MBOX_LOCK_EXCLUSIVE && !take_dotlock(l))
+    else if (kind == MBOX_LOCK_EXCLUSIVE ? !take_dotlock(l) : l->dotlock != NULL && dotlock_is_busy(l->dotlock))
         busy = "dotlock";
     if (busy != NULL)
-        mbox_lock_release(l);
+        release_all(l);
     return busy;
 }
 
-/* Who has it, as far as can be found out. */
-static void holder(const struct mbox_lock *l, const char *busy, char *out, size_t size)
+/* The session is to end: it blocks these signals, so they are pending. */
+static bool is_ending(void)
 {
-    struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    struct stat st;
-    char pid[24] = "";
-    out[0] = 0;
-    if (strcmp(busy, "fcntl") == 0 && fcntl(l->fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK && whole.l_pid > 0) {
-        snprintf(out, size, ", process %d", (int)whole.l_pid);
-    } else if (strcmp(busy, "dotlock") == 0 && l->file != NULL && fstatat(l->dirfd, l->file, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-        const int fd = openat(l->dirfd, l->file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-        if (fd >= 0 && read(fd, pid, sizeof pid - 1) < 0)
-            pid[0] = 0;
-        if (fd >= 0)
-            close(fd);
-        snprintf(out, size, ", process %d, for %lld s", atoi(pid), (long long)(time(NULL) - st.st_mtime));
-    }
+    sigset_t set;
+    return sigpending(&set) == 0 && (sigismember(&set, SIGTERM) == 1 || sigismember(&set, SIGHUP) == 1);
 }
 
-static int64_t now_ms(void)
+static int in_use(const struct mbox_lock *l, const char *busy, int64_t waited, struct store_error *e)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    char who[160];
+    lock_holder_describe(l->fd, l->dotlock, busy, (unsigned)(waited / 1000), who, sizeof who);
+    return store_fail(e, STORE_INUSE, 0, "%.60s is locked by another program (%s)", l->leaf != NULL ? l->leaf : "the mailbox", who);
 }
 
 int mbox_lock_acquire(struct mbox_lock *l, enum mbox_lock_kind kind, unsigned timeout_ms, struct store_error *e)
 {
-    const int64_t deadline = now_ms() + timeout_ms;
-    const char *busy;
+    const int64_t begin = now_ms(CLOCK_MONOTONIC);
+    const bool write = kind == MBOX_LOCK_EXCLUSIVE;
+    const char *busy = NULL;
     mbox_lock_release(l);
-    while ((busy = try_all(l, kind)) != NULL) {
-        unsigned char random = 25;
-        if (now_ms() >= deadline) {
-            char who[80];
-            holder(l, busy, who, sizeof who);
-            return store_fail(e, STORE_INUSE, 0, "%s is locked by another program (%s%s)", l->leaf != NULL ? l->leaf : "the mailbox",
-                              busy, who);
+    for (;;) {
+        const int64_t waited = now_ms(CLOCK_MONOTONIC) - begin, left = timeout_ms - waited;
+        const int64_t pause = write ? pause_left(l) : 0;
+        if (pause > 0 && pause < left / 2) {
+            wait_ms(pause);
+            continue;
         }
-        if (getrandom(&random, 1, 0) != 1)
-            random = 25;
-        poll(NULL, 0, 1 + random % (now_ms() + 50 < deadline ? 50 : 10));
+        busy = write && waited > PATIENCE && begin + waited >= l->insist_at ? insist(l) : try_all(l, kind);
+        if (busy == NULL)
+            break;
+        if (write)
+            note_busy(l);
+        if (left <= 0 || (waited >= ENDING && is_ending()))
+            return in_use(l, busy, waited, e);
+        wait_ms(1 + random_octet() % (left > 50 && waited < PATIENCE ? 50 : 10));
     }
+    l->since = now_ms(CLOCK_MONOTONIC);
     l->touched = time(NULL);
+    if (write && l->dotlock != NULL)
+        l->directory = directory_time(l);
     return 0;
 }

@@ -22,6 +22,23 @@
 
 enum { SNIFF = 512, COMPONENT_MAX = 250 };       /* NAME_MAX less room for ".lock" */
 
+/* A directory that cannot be opened, or is not there, now may be later. */
+static int open_dir(const char *path)
+{
+    int fd;
+    do
+        fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+static int inbox_dir(struct names *n)
+{
+    if (n->inbox_dir < 0)
+        n->inbox_dir = open_dir(n->inbox_path_dir);
+    return n->inbox_dir;
+}
+
 int names_open_root(struct names **out, const struct store_settings *settings, struct store_error *e)
 {
     struct names *n = xcalloc(1, sizeof *n);
@@ -35,7 +52,8 @@ int names_open_root(struct names **out, const struct store_settings *settings, s
     memcpy(dir, settings->inbox_path, (size_t)(slash - settings->inbox_path));
     dir[slash - settings->inbox_path] = 0;
     n->inbox_leaf = slash + 1;
-    n->inbox_dir = open(dir[0] != 0 ? dir : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    n->inbox_path_dir = xstrdup(dir[0] != 0 ? dir : "/");
+    inbox_dir(n);
     names_root(n);
     *out = n;
     return 0;
@@ -49,6 +67,7 @@ void names_close(struct names *n)
         close(n->root);
     if (n->inbox_dir >= 0)
         close(n->inbox_dir);
+    free(n->inbox_path_dir);
     free(n);
 }
 
@@ -68,7 +87,7 @@ int names_root(struct names *n)
 {
     if (n->root >= 0)
         return n->root;
-    const int home = open(n->settings->home, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const int home = open_dir(n->settings->home);
     if (home < 0 || n->settings->mail_root == NULL || n->settings->mail_root[0] == 0)
         return n->root = home;
     n->root = open_beneath(home, n->settings->mail_root, O_PATH | O_DIRECTORY, 0);
@@ -169,7 +188,12 @@ static int only_mailbox(int fd, const struct mailbox_name *box, struct store_err
         return store_fail(e, STORE_NONEXISTENT, 0, "%s is not a mailbox", name);
     }
     const ssize_t got = box->inbox ? 0 : pread(fd, first, sizeof first, 0);
-    if (got < 0 || !mbox_sniff(first, (size_t)got)) {
+    if (got < 0) {
+        const int err = errno;
+        close(fd);
+        return store_fail(e, STORE_IO, err, "%s", name);
+    }
+    if (!mbox_sniff(first, (size_t)got)) {
         close(fd);
         return store_fail(e, STORE_NONEXISTENT, 0, "%s is not a mailbox", name);
     }
@@ -180,6 +204,8 @@ static int only_mailbox(int fd, const struct mailbox_name *box, struct store_err
 static int open_inbox(struct names *n, int flags)
 {
     const int extra = O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW;
+    if (inbox_dir(n) < 0)
+        return -1;
     int fd = openat(n->inbox_dir, n->inbox_leaf, flags | extra | O_NOATIME);
     if (fd < 0 && errno == EPERM)
         fd = openat(n->inbox_dir, n->inbox_leaf, flags | extra);
@@ -193,7 +219,7 @@ int names_open(struct names *n, const struct mailbox_name *name, int oflags, str
     int fd;
     if (name->inbox) {
         fd = open_inbox(n, oflags);
-        if (fd < 0 && errno == EACCES && faccessat(n->inbox_dir, n->inbox_leaf, F_OK, 0) != 0)
+        if (fd < 0 && errno == EACCES && n->inbox_dir >= 0 && faccessat(n->inbox_dir, n->inbox_leaf, F_OK, 0) != 0)
             return store_fail(e, STORE_NONEXISTENT, 0, "INBOX does not exist and cannot be made");
     } else {
         fd = names_beneath(n, name->text, oflags | O_NONBLOCK | O_NOCTTY | O_NOATIME, 0);
@@ -231,7 +257,7 @@ int names_open_dir(struct names *n, const struct mailbox_name *name, const char 
     int fd;
     if (name->inbox) {
         *leaf = n->inbox_leaf;
-        fd = fcntl(n->inbox_dir, F_DUPFD_CLOEXEC, 3);
+        fd = inbox_dir(n) < 0 ? -1 : fcntl(n->inbox_dir, F_DUPFD_CLOEXEC, 3);
     } else {
         fd = open_parent(n, name->text, leaf);
     }

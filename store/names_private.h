@@ -7,6 +7,7 @@ struct names {
     int root;                        /* O_PATH; -1: not there yet */
     int inbox_dir;                   /* O_PATH of the spool directory; -1 */
     const char *inbox_leaf;
+    char *inbox_path_dir;            /* the spool directory */
 };
 /* The root, opened if it is there now; -1 with errno. */
 int names_root(struct names *n);

@@ -565,7 +565,8 @@ static int fits_already(struct box *b, struct box_record *rec, struct store_erro
     const struct file_identity now = { .inode = st.st_ino, .size = (uint64_t)st.st_size,
         .mtime = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
         .ctime = (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec };
-    return box_same_file(&now, &rec->file) && quoting_fits(b, rec);
+    return box_same_file(&now, &rec->file) && quoting_fits(b, rec)
+        && mbox_journal_pending(b->store->journal, b->fd) == MBOX_PENDING_NONE;
 }
 
 int box_refresh(struct box *b, struct box_record *rec, struct store_error *e)

@@ -22,9 +22,9 @@
 static int open_index_dir(const char *path)
 {
     struct statfs fs;
-    if (mkdir(path, 0700) != 0 && errno != EEXIST)
-        return -1;
-    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT && mkdir(path, 0700) == 0)
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0 && fstatfs(fd, &fs) == 0 && (unsigned long)fs.f_type == NFS_MAGIC) {
         close(fd);
         errno = EREMOTE;
@@ -61,6 +61,7 @@ static void open_index(struct store *s, struct store_error *e, void (*warning)(c
     }
     if (s->journal == NULL)
         s->journal = mbox_journal_memory();
+    s->durable_flags = s->settings->durable_flags || s->index_dirfd < 0;     /* flags that are nowhere else */
     if (text[0] != 0 && warning != NULL)
         warning(text);
 }
@@ -75,6 +76,7 @@ int store_open(struct store **out, const struct store_settings *settings, void (
     s->settings = settings;
     s->index_dirfd = -1;
     s->warning = warning;
+    s->locks = (struct mbox_lock_session){ .locker_fd = settings->locker_fd, .warning = warning };
     open_index(s, e != NULL ? e : &own, warning);
     if (s->index == NULL || names_open_root(&s->names, settings, e) != 0) {
         store_close(s);

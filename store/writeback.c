@@ -342,7 +342,7 @@ int mailbox_store(struct mailbox *m, const uint32_t *seqs, size_t n, const struc
         rc = store_uids(m, &c, e);
     }
     free(uids);
-    if (rc == 0 && m->box.store->settings->durable_flags && mailbox_checkpoint(m, false, e) != 0)
+    if (rc == 0 && m->box.store->durable_flags && mailbox_checkpoint(m, false, e) != 0)
         return -1;
     for (size_t i = 0; rc == 0 && (changed != NULL || gone != NULL) && i < n; i++) {
         uint64_t start;

@@ -10,12 +10,14 @@
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include "auth/locker.h"
+#include "store/dotlock.h"
 #include "store/locker_proto.h"
 
 enum { UID = 61234, SPOOL_GID = 61235 };
@@ -130,6 +132,82 @@ static void test_stale(void **state)
     unlink(lock);
 }
 
+/* The session says that the lock in the way is dead: believed only of the user's own, and of the file that was in the way. */
+static void test_seize(void **state)
+{
+    struct stat st;
+    (void)state;
+    const int a = start();
+    assert_int_equal(ask(a, LOCKER_SEIZE).err, 0);                /* nothing there: as LOCKER_LOCK */
+    assert_int_equal(ask(a, LOCKER_UNLOCK).err, 0);
+    close(open(lock, O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+    assert_int_equal(ask(a, LOCKER_LOCK).err, EEXIST);
+    assert_int_equal(ask(a, LOCKER_SEIZE).err, EEXIST);           /* root's */
+    assert_int_equal(chown(lock, UID, UID), 0);
+    assert_int_equal(ask(a, LOCKER_LOCK).err, EEXIST);
+    const int pinned = open(lock, O_RDONLY | O_CLOEXEC);
+    unlink(lock);
+    close(open(lock, O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+    assert_int_equal(chown(lock, UID, UID), 0);
+    assert_int_equal(ask(a, LOCKER_SEIZE).err, EEXIST);           /* another file by now */
+    close(pinned);
+    assert_int_equal(ask(a, LOCKER_LOCK).err, EEXIST);
+    assert_int_equal(ask(a, LOCKER_SEIZE).err, 0);
+    assert_int_equal(stat(lock, &st), 0);
+    assert_int_equal(st.st_size > 0 && st.st_nlink == 1, 1);
+    assert_int_equal(ask(a, LOCKER_UNLOCK).err, 0);
+    assert_int_not_equal(access(lock, F_OK), 0);
+    stop(a);
+}
+
+static pid_t locker_of(pid_t parent)
+{
+    char path[64];
+    int pid = 0;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)parent, (int)parent);
+    FILE *f = fopen(path, "re");
+    if (f == NULL || fscanf(f, "%d", &pid) != 1)
+        pid = 0;
+    if (f != NULL)
+        fclose(f);
+    return (pid_t)pid;
+}
+
+/* A session and its locker both killed leave a lock; the next session need not wait until it is stale. */
+static void test_killed(void **state)
+{
+    int ends[2], status;
+    pid_t locker;
+    (void)state;
+    const int dir = open(spool, O_PATH | O_CLOEXEC), a = start();
+    struct dotlock *next = dotlock_new(dir, "alex", a);
+    assert_int_equal(pipe(ends), 0);
+    const pid_t session = fork();
+    if (session == 0) {
+        struct dotlock *d = dotlock_new(dir, "alex", start());
+        locker = locker_of(getpid());
+        if (dotlock_take(d) != DOTLOCK_HAD || write(ends[1], &locker, sizeof locker) != sizeof locker)
+            _exit(1);
+        pause();
+    }
+    assert_int_equal(read(ends[0], &locker, sizeof locker), sizeof locker);
+    assert_true(locker > 0);
+    assert_int_equal(dotlock_take(next), DOTLOCK_BUSY);
+    kill(locker, SIGKILL);
+    kill(session, SIGKILL);
+    assert_int_equal(waitpid(session, &status, 0), session);
+    assert_int_equal(access(lock, F_OK), 0);
+    for (int i = 0; i < 100 && dotlock_is_busy(next); i++)        /* the locker's end is not ours to wait for */
+        usleep(20000);
+    assert_int_equal(dotlock_take(next), DOTLOCK_HAD);
+    dotlock_free(next);
+    assert_int_not_equal(access(lock, F_OK), 0);
+    stop(a);
+    close(ends[0]);
+    close(ends[1]);
+    close(dir);
+}
+
 static void test_nonsense(void **state)
 {
     (void)state;
@@ -142,7 +220,8 @@ static void test_nonsense(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_lock), cmocka_unit_test(test_stale), cmocka_unit_test(test_nonsense) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_lock), cmocka_unit_test(test_stale), cmocka_unit_test(test_seize),
+        cmocka_unit_test(test_killed), cmocka_unit_test(test_nonsense) };
     if (geteuid() != 0) {
         puts("skipped: needs root");
         return 0;
