@@ -53,7 +53,7 @@ class Tools:
         self.faultrun = self.take(os.path.join(os.environ['BUILDDIR_PLAIN'], 'tests', 'faultrun'))
         self.config = os.path.join(self.disk, 'conf')
         with open(self.config, 'w') as f:
-            f.write('inbox = %h/inbox\nlock-timeout = 3\n')
+            f.write('inbox = %h/inbox\nlock-timeout = 1\n')
         os.chmod(self.config, 0o644)
 
     def take(self, program):
@@ -589,6 +589,38 @@ def deliver_somewhere(scenario, home, tag):
     return out
 
 
+def scenario_of(all_of, name):
+    """NAME, or NAME@AT@MODE: the recovery of one that was killed so."""
+    parts = name.split('@')
+    return all_of[name] if len(parts) == 1 else Recovery(all_of[parts[0]], int(parts[1]), parts[2])
+
+
+def recoveries(tools, all_of, specs, options, problems):
+    """Records recoveries: {name: calls}, in parallel."""
+    with multiprocessing.Pool(len(os.sched_getaffinity(0))) as pool:
+        out = {}
+        for name, calls, problem in pool.imap_unordered(recovery_one, [(tools, all_of, n, options) for n in specs]):
+            if problem:
+                problems.append((name, problem))
+            else:
+                out[name] = calls
+        return out
+
+
+def recovery_one(job):
+    tools, all_of, name, options = job
+    try:
+        return name, scenario_of(all_of, name).record(tools, *options), None
+    except Violation as e:
+        return name, None, str(e)
+
+
+def mid_calls(calls):
+    """Numbers of the calls that change a mailbox or the journal."""
+    return [c['n'] for c in calls if c['n'] and c['call'] in ('pwrite64', 'write', 'writev', 'fallocate', 'ftruncate')
+            and not c['path'].endswith('.mdb') and '/.lk' not in c['path']]
+
+
 def with_delivered(state, delivered):
     boxes = dict(state[0])
     for name, octets in delivered:
@@ -597,7 +629,7 @@ def with_delivered(state, delivered):
     return boxes, state[1]
 
 
-def points_of(scenario, calls, torn):
+def points_of(calls, torn):
     """All (n, mode) of a recorded run; torn: sizes, beside half, after which a write is cut."""
     out = []
     for c in calls:
@@ -694,7 +726,7 @@ def faults_of(calls):
 
 def fail_and_judge(tools, scenario, n, fault):
     """One point. Returns "OK", "NO" or "BYE" and whether it was reached; raises Violation."""
-    home, _, _ = scenario.start_state(tools, 'fault')
+    home, expected, _ = scenario.start_state(tools, 'fault')
     told = scenario.told.copy()
     name, sticky = fault.rstrip('+'), fault.endswith('+')
     options = ['--faults', 'all', '--at', str(n), '--mode', 'short' if name == 'short' else 'errno=' + name] + ['--sticky'] * sticky
@@ -721,18 +753,19 @@ def fail_and_judge(tools, scenario, n, fault):
         raise Violation('%s: the session is over: %r %r %r' % (what, script.data[-200:], after.data[-200:], after.answers))
     if not bye:
         judge_answers(what, name, refused, after, sticky, report)
-    expected = [acked] if not refused else [acked, acked + 1]
+    if not isinstance(scenario, Recovery):
+        expected = [acked] if not refused else [acked, acked + 1]
     persistent = os.path.exists(os.path.join(home, '.imapd', 'data.mdb'))        # else the index was in memory, and its UIDs with it
     boxes, subscribed = observe(tools, home)
     content = {box: b.content() for box, b in boxes.items()}
     allowed = [(k,) + scenario.states[k] for k in expected]
-    if scenario.between and not content == allowed[0][1]:
+    if scenario.between:
         allowed += [(k,) + scenario.between(scenario.states[k]) for k in expected[:1]]
     if not any(content == state and subscribed == names for _, state, names in allowed):
         raise Violation('%s: %d commands OK, then %r: %s' % (what, acked, refused, explain(boxes, [a[:2] for a in allowed])
                                                             or 'directories and subscriptions %r' % subscribed))
     if persistent:
-        told.learn(scenario, script)
+        told.learn(scenario.parent, scenario.first) if isinstance(scenario, Recovery) else told.learn(scenario, script)
         told.judge(boxes, scenario.renewed, {})
     shutil.rmtree(home)
     return 'BYE' if bye else 'NO' if refused else 'OK', report['fired']
@@ -741,7 +774,7 @@ def fail_and_judge(tools, scenario, n, fault):
 def judge_answers(what, fault, refused, after, sticky, report):
     """A NO says why; the session is alive after it."""
     codes = CODES[fault]
-    if report.get('call') == 'unlinkat' and report['path'].endswith('.lock'):
+    if (sticky and fault == 'EIO') or report.get('call') == 'unlinkat' and report['path'].endswith('.lock'):
         codes += ('INUSE',)          # the lock could not be given back
     for _, answer in refused:
         m = re.match(rb'k\d+ NO \[([A-Z]+)', answer)
