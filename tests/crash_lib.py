@@ -17,7 +17,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, os.path.join(os.environ['SRCDIR'], 'tests', 'lib'))
 from imapwire import Client, Home, Wrong
@@ -140,9 +139,8 @@ def write_file(path, octets):
 def deliver(path, octets):
     """As a delivery agent that knows of dotlocks and appending alone, some time after the crash."""
     lock = path + '.lock'
-    age_locks(os.path.dirname(path))
     if os.path.exists(lock):
-        os.unlink(lock)              # stale
+        os.unlink(lock)              # of a session that was killed long ago
     fd = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
         with open(path, 'ab') as f:
@@ -151,15 +149,6 @@ def deliver(path, octets):
     finally:
         os.close(fd)
         os.unlink(lock)
-
-
-def age_locks(directory):
-    """Ten minutes pass for the dotlocks that a killed session has left."""
-    for root, _, names in os.walk(directory):
-        for name in names:
-            if name.endswith('.lock'):
-                then = time.time() - 600
-                os.utime(os.path.join(root, name), (then, then))
 
 
 # ---- scripted sessions ------------------------------------------------------------------------------------------------
@@ -256,7 +245,6 @@ class Box:
 def observe(tools, home):
     """All mailboxes as a fresh session sees them, the names of directories ("x/") and of subscriptions; and holds what the session
     leaves in the files against what Python's mailbox.mbox reads there."""
-    age_locks(home)
     sock, process = tools.start(home, tools.argv())
     client = Client.__new__(Client)
     client.timeout, client.process, client.sock, client.buffer, client.number = SESSION_LIMIT, process, sock, b'', 0
@@ -548,7 +536,6 @@ class Recovery(Scenario):
         home = self.parent.fresh(tools, name)
         script, _, report = self.parent.traced(tools, home, ['--at', str(self.at), '--mode', self.mode])
         delivered = deliver_somewhere(self, home, 'between') if delivery == 'between' else []
-        age_locks(home)
         self.first = script
         return home, sorted({script.acked, min(script.acked + 1, len(self.parent.commands))}), delivered
 
