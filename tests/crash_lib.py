@@ -761,7 +761,7 @@ def fail_and_judge(tools, scenario, n, fault):
 def judge_answers(what, fault, refused, after, sticky, report):
     """A NO says why; the session is alive after it."""
     codes = CODES[fault]
-    if (sticky and fault == 'EIO') or report.get('path', '').endswith('.lock'):
+    if (sticky and fault in ('EIO', 'EMFILE')) or report.get('path', '').endswith('.lock'):
         codes += ('INUSE',)          # a lock could not be given back, or not be seen to be stale
     for _, answer in refused:
         m = re.match(rb'k\d+ NO \[([A-Z]+)', answer)
