@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -116,8 +117,50 @@ static int open_tables_quickly(struct index *x)
     return mdb_txn_commit(txn);
 }
 
+/* Room on disk for n octets from `at` on, whatever the size. 0 or errno; a file system that cannot say is taken to have it. */
+static int reserve(int fd, off_t at, off_t n)
+{
+    int rc;
+    do
+        rc = fallocate(fd, FALLOC_FL_KEEP_SIZE, at, n);
+    while (rc != 0 && errno == EINTR);
+    return rc == 0 || errno == EOPNOTSUPP ? 0 : errno;
+}
+
+/* The lock file is written through a map, where a full disk would be a signal: so its room is had first. */
+static int reserve_lock(const char *dir)
+{
+    char path[4096];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/lock.mdb", dir);
+    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return errno;
+    const int rc = fstat(fd, &st) != 0 ? errno : st.st_blocks * 512 >= LOCK_ROOM ? 0 : reserve(fd, 0, LOCK_ROOM);
+    close(fd);               /* before LMDB locks it: closing would drop its locks */
+    return rc;
+}
+
+/* Some pages behind the end are kept on disk, so that flags can be changed and messages expunged when it is full. ENOSPC or
+ * EDQUOT: they cannot be had. */
+static int keep_reserve(struct index *x)
+{
+    MDB_envinfo info;
+    mdb_filehandle_t fd;
+    struct stat st;
+    if (x->dir == NULL || x->memory >= 0 || mdb_env_info(x->env, &info) != 0)
+        return 0;
+    const off_t used = (off_t)(info.me_last_pgno + 1) * 4096;
+    if (x->reserved >= used + RESERVE / 2 || mdb_env_get_fd(x->env, &fd) != 0 || fstat(fd, &st) != 0)
+        return 0;
+    x->reserved = used + RESERVE;
+    const int rc = st.st_blocks * 512 >= used + RESERVE / 2 ? 0 : reserve(fd, used, RESERVE);
+    return rc == ENOSPC || rc == EDQUOT ? rc : 0;
+}
+
 static int open_environment(struct index *x, const char *path, unsigned flags)
 {
+    int dead;
     int rc = mdb_env_create(&x->env);
     if (rc != 0)
         return rc;
@@ -125,6 +168,8 @@ static int open_environment(struct index *x, const char *path, unsigned flags)
     mdb_env_set_maxreaders(x->env, INDEX_READERS);
     mdb_env_set_mapsize(x->env, INDEX_MAP);
     rc = mdb_env_open(x->env, path, flags | MDB_NOMETASYNC | MDB_NOTLS | MDB_NORDAHEAD, 0600);
+    if (rc == 0 && x->memory < 0)
+        rc = mdb_reader_check(x->env, &dead);        /* those of killed sessions would keep old pages for ever */
     if (rc == 0)
         rc = open_tables_quickly(x);
     if (rc == MDB_NOTFOUND)
@@ -146,6 +191,30 @@ static int open_memory(struct index *x)
     return open_environment(x, path, MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOSYNC);
 }
 
+/* Goes on with a copy in memory: the disk has no room for what a session has to note. What it notes is lost with it, but for
+ * what the mailboxes say. */
+static int move_to_memory(struct index *x)
+{
+    char path[64];
+    const int fd = memfd_create("imapd-index", MFD_CLOEXEC);
+    int rc = fd < 0 ? errno : mdb_env_copyfd(x->env, fd);
+    if (rc != 0) {
+        if (fd >= 0)
+            close(fd);
+        return rc;
+    }
+    mdb_env_close(x->env);
+    x->env = NULL;
+    x->memory = fd;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return open_environment(x, path, MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOSYNC);
+}
+
+bool index_in_memory(const struct index *x)
+{
+    return x->memory >= 0;
+}
+
 static bool damaged(int rc)
 {
     return rc == MDB_INVALID || rc == MDB_VERSION_MISMATCH || rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND
@@ -160,7 +229,10 @@ int index_open(struct index **out, const char *dir, struct store_error *e)
     if (dir == NULL) {
         rc = open_memory(x);
     } else {
-        rc = open_environment(x, dir, 0);
+        x->dir = xstrdup(dir);
+        rc = reserve_lock(dir);
+        if (rc == 0)
+            rc = open_environment(x, dir, 0);
         if (damaged(rc)) {
             char path[4096];
             snprintf(path, sizeof path, "%s/data.mdb", dir);
@@ -170,12 +242,28 @@ int index_open(struct index **out, const char *dir, struct store_error *e)
             rc = open_environment(x, dir, 0);
         }
     }
+    if (rc == 0 && keep_reserve(x) != 0)
+        rc = move_to_memory(x);
     if (rc != 0) {
         index_close(x);
         return index_fail(e, rc, dir != NULL ? dir : "memory");
     }
     *out = x;
     return 0;
+}
+
+/* LMDB gives an environment up for good when a page of its own could not be written. */
+static int reopen(struct index *x)
+{
+    if (x->live > 0 || x->memory >= 0)
+        return MDB_PANIC;
+    if (x->idle != NULL)
+        mdb_txn_abort(x->idle);
+    x->idle = NULL;
+    mdb_env_close(x->env);
+    x->env = NULL;
+    x->map = NULL;
+    return open_environment(x, x->dir, 0);
 }
 
 void index_close(struct index *x)
@@ -188,28 +276,38 @@ void index_close(struct index *x)
         mdb_env_close(x->env);
     if (x->memory >= 0)
         close(x->memory);
+    free(x->dir);
     free(x->chunks_copy);
     free(x->chunk_copy);
     free(x);
 }
 
+static int begin(struct index *x, bool write, struct index_txn *t)
+{
+    if (x->env == NULL)
+        return MDB_PANIC;
+    if (write || x->idle == NULL)
+        return mdb_txn_begin(x->env, NULL, write ? 0 : MDB_RDONLY, &t->txn);
+    t->txn = x->idle;
+    x->idle = NULL;
+    const int rc = mdb_txn_renew(t->txn);
+    if (rc != 0)
+        mdb_txn_abort(t->txn);
+    return rc;
+}
+
 int index_begin(struct index *x, bool write, struct index_txn *t, struct store_error *e)
 {
-    int rc;
+    int dead;
     *t = (struct index_txn){ .index = x, .write = write };
-    if (!write && x->idle != NULL) {
-        t->txn = x->idle;
-        x->idle = NULL;
-        rc = mdb_txn_renew(t->txn);
-        if (rc != 0)
-            mdb_txn_abort(t->txn);
-    } else {
-        rc = mdb_txn_begin(x->env, NULL, write ? 0 : MDB_RDONLY, &t->txn);
-    }
+    int rc = begin(x, write, t);
+    if ((rc == MDB_PANIC && reopen(x) == 0) || (rc == MDB_READERS_FULL && mdb_reader_check(x->env, &dead) == 0))
+        rc = begin(x, write, t);
     if (rc != 0) {
         t->txn = NULL;
         return index_fail(e, rc, "begin");
     }
+    x->live++;
     return 0;
 }
 
@@ -221,6 +319,8 @@ int index_commit(struct index_txn *t, struct store_error *e)
     }
     const int rc = mdb_txn_commit(t->txn);
     t->txn = NULL;
+    t->index->live--;
+    keep_reserve(t->index);
     return rc == 0 ? 0 : index_fail(e, rc, "commit");
 }
 
@@ -228,6 +328,7 @@ void index_abort(struct index_txn *t)
 {
     if (t->txn == NULL)
         return;
+    t->index->live--;
     if (!t->write && t->index->idle == NULL) {
         mdb_txn_reset(t->txn);
         t->index->idle = t->txn;

@@ -78,6 +78,8 @@ struct index;
  * version or one that LMDB refuses is removed and made anew. 0 or -1. */
 int index_open(struct index **out, const char *dir, struct store_error *e);
 void index_close(struct index *x);
+/* True if what is noted will be lost with the session: asked for so, or the disk has no room. */
+bool index_in_memory(const struct index *x);
 
 /* One transaction. A reading one is a snapshot; pointers from it live until it ends. Only one writing at a time among all
  * processes. */

@@ -3,13 +3,16 @@
 #include "store/index.h"
 
 /* What index.c and index_chunk.c share. */
-enum { INDEX_VERSION = 1, TOUCHED = 8 << 20 };
+enum { INDEX_VERSION = 1, TOUCHED = 8 << 20, RESERVE = 1 << 20, LOCK_ROOM = 80 << 10 };      /* octets */
 enum table { TABLE_NAMES, TABLE_BOX, TABLE_KEYWORDS, TABLE_CHUNKS, TABLE_CHUNK, TABLE_CACHE, TABLE_EXPUNGED, TABLE_COUNT };
 struct index {
     MDB_env *env;
     MDB_dbi tables[TABLE_COUNT], main;
     MDB_txn *idle;          /* a reading transaction that was reset, kept for the next */
+    char *dir;              /* NULL: in memory */
     int memory;             /* memfd, or -1 */
+    unsigned live;          /* transactions that go on */
+    off_t reserved;         /* up to where room on disk was asked for */
     char *map;              /* where LMDB's map begins, once it was needed */
     size_t touched;         /* octets of records read since the map's pages were last given back */
     struct chunk_info *chunks_copy;         /* LMDB aligns small values to 2 octets only: copies of those */

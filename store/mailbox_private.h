@@ -13,7 +13,7 @@ struct store {
     struct names *names;
     struct index *index;
     struct mbox_journal *journal;
-    int index_dirfd;                 /* -1: index in memory */
+    int index_dirfd;                 /* for journal and temporary files; -1: there is none */
     bool durable_flags;              /* STORE writes flags into the mbox at once */
     void (*warning)(const char *text);       /* may be NULL */
     struct mbox_lock_session locks;

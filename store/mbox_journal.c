@@ -143,10 +143,18 @@ struct mbox_journal *mbox_journal_open(int dirfd, const char *name)
         errno = EINVAL;
         return NULL;
     }
-    /* a full disk: a later rewrite will try again */
-    const bool made = st.st_size == 0 && allocate(fd, JOURNAL_SIZE) == 0;
-    if (made && fsync(fd) == 0 && fsync(dirfd) != 0)
-        errno = 0;
+    if (st.st_size == 0) {
+        if (allocate(fd, JOURNAL_SIZE) != 0) {       /* a full disk: the caller must do without */
+            const int err = errno;
+            if (ftruncate(fd, 0) != 0)
+                errno = err;
+            close(fd);
+            errno = err;
+            return NULL;
+        }
+        if (fsync(fd) == 0 && fsync(dirfd) != 0)
+            errno = 0;
+    }
     struct mbox_journal *j = xcalloc(1, sizeof *j);
     *j = (struct mbox_journal){ .dirfd = dirfd, .base = fd, .fd = -1, .name = xstrdup(name) };
     return j;

@@ -48,20 +48,17 @@ static void open_index(struct store *s, struct store_error *e, void (*warning)(c
     else
         text[0] = 0;
     if (s->index_dirfd >= 0) {
-        if (index_open(&s->index, dir, e) == 0)
-            s->journal = mbox_journal_open(s->index_dirfd, "journal");
-        else
+        s->journal = mbox_journal_open(s->index_dirfd, "journal");
+        if (index_open(&s->index, dir, e) != 0)
             snprintf(text, sizeof text, "index directory %s: %s; index kept in memory", dir, e->text);
+        else if (index_in_memory(s->index))
+            snprintf(text, sizeof text, "index directory %s: no space left; a copy of the index is kept in memory", dir);
     }
-    if (s->index == NULL) {
-        if (s->index_dirfd >= 0)
-            close(s->index_dirfd);
-        s->index_dirfd = -1;
+    if (s->index == NULL)
         index_open(&s->index, NULL, e);
-    }
     if (s->journal == NULL)
         s->journal = mbox_journal_memory();
-    s->durable_flags = s->settings->durable_flags || s->index_dirfd < 0;     /* flags that are nowhere else */
+    s->durable_flags = s->settings->durable_flags || index_in_memory(s->index);     /* flags that are nowhere else */
     if (text[0] != 0 && warning != NULL)
         warning(text);
 }

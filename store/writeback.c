@@ -328,6 +328,7 @@ int mailbox_store(struct mailbox *m, const uint32_t *seqs, size_t n, const struc
                   void (*changed)(void *ctx, uint32_t seq), void *ctx, size_t *gone, struct store_error *e)
 {
     struct store_change c = { .change = change };
+    struct store_error now = { .code = STORE_OK };
     if (m->readonly)
         return store_fail(e, STORE_NOPERM, 0, "%s is read-only", m->box.name.text);
     mailbox_snapshot_end(m);
@@ -342,8 +343,12 @@ int mailbox_store(struct mailbox *m, const uint32_t *seqs, size_t n, const struc
         rc = store_uids(m, &c, e);
     }
     free(uids);
-    if (rc == 0 && m->box.store->durable_flags && mailbox_checkpoint(m, false, e) != 0)
+    if (rc == 0 && m->box.store->durable_flags && mailbox_checkpoint(m, false, &now) != 0
+        && (m->box.store->settings->durable_flags || now.code != STORE_OVERQUOTA)) {
+        if (e != NULL)
+            *e = now;
         return -1;
+    }                        /* on a full disk the session keeps them: so that messages can be expunged */
     for (size_t i = 0; rc == 0 && (changed != NULL || gone != NULL) && i < n; i++) {
         uint64_t start;
         if (mailbox_record(m, mailbox_uid(m, seqs[i]), &start, NULL) == NULL) {
