@@ -157,11 +157,42 @@ static void warn(const char *text)
     log_warning("%s", text);
 }
 
+/* A damaged index makes its library fault: while nothing was said yet it is made anew; later the client must come again. */
+static int run_session(const struct config *c, const struct store_settings *settings, struct str tag, struct str pending)
+{
+    static const char bye[] = "* BYE [UNAVAILABLE] The index was damaged and is made anew: please log in again\r\n";
+    static volatile bool opened, again;
+    struct store_error error;
+    struct store *store = NULL;
+    sigjmp_buf back;
+    if (sigsetjmp(back, 1) != 0) {
+        store_watch(NULL, NULL);
+        store_give_up(settings);
+        warn("the index was damaged: set aside as data.mdb.damaged");
+        if (opened || again) {
+            write_all(STDOUT_FILENO, bye, sizeof bye - 1);
+            return 0;
+        }
+        again = true;
+    }
+    store_watch(NULL, &back);
+    if (store_open(&store, settings, warn, &error) != 0)
+        return give_up(error.text);
+    opened = true;
+    store_watch(store, &back);
+    const struct session_settings session = {
+        .config = c, .store = store, .user = settings->user, .login_tag = tag, .pending = pending,
+        .in = STDIN_FILENO, .out = STDOUT_FILENO
+    };
+    const int status = session_run(&session);
+    store_watch(NULL, NULL);
+    store_close(store);
+    return status;
+}
+
 /* The session of a user whom this process is already. */
 static int serve(const struct config *c, const struct account *a, int locker_fd, bool confine, struct str tag, struct str pending)
 {
-    struct store_error error;
-    struct store *store;
     char *inbox = config_expand(c->inbox, a->name, a->home), *index_dir = config_expand(c->index_dir, a->name, a->home);
     const struct store_settings settings = {
         .user = a->name,
@@ -179,17 +210,7 @@ static int serve(const struct config *c, const struct account *a, int locker_fd,
     };
     if (confine)
         sandbox_session(a->home, inbox, index_dir);
-    int status;
-    if (store_open(&store, &settings, warn, &error) != 0) {
-        status = give_up(error.text);
-    } else {
-        const struct session_settings session = {
-            .config = c, .store = store, .user = a->name, .login_tag = tag, .pending = pending,
-            .in = STDIN_FILENO, .out = STDOUT_FILENO
-        };
-        status = session_run(&session);
-        store_close(store);
-    }
+    const int status = run_session(c, &settings, tag, pending);
     free(inbox);
     free(index_dir);
     return status;

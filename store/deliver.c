@@ -230,8 +230,10 @@ static int load_names(struct commit *c, struct store_error *e)
 static int learn(struct commit *c, struct store_error *e)
 {
     box_touch(c->b, any_unseen(c->d));
-    if (c->added == 0)
-        return write_index(c, e);
+    if (c->added == 0) {
+        const int rc = write_index(c, e);
+        return rc != 0 && index_damaged(c->d->store->index) ? box_refresh(c->b, &c->rec, e) : rc;
+    }
     /* the old last message grew by its missing line end: let a scan of the tail find everything */
     return box_refresh(c->b, &c->rec, e);
 }

@@ -1,6 +1,6 @@
 /*
- * The index on LMDB: environment, transactions, and the small tables (names, boxes, keywords, cache, expunged UIDs).
- * Chunks of message records are in index_chunk.c.
+ * The index on LMDB: transactions, and the small tables (names, boxes, keywords, cache, expunged UIDs). The environment is in
+ * index_env.c, chunks of message records are in index_chunk.c.
  *
  * Commits sync the data pages but not the meta page (MDB_NOMETASYNC): after a power cut the last transaction may be
  * undone, never half done. What must not be undone is in the mbox, written and synced first.
@@ -20,11 +20,6 @@
 #include "base/xmalloc.h"
 #include "store/index_private.h"
 
-enum { INDEX_READERS = 1024 };
-#define INDEX_MAP ((size_t)1 << 34)
-
-static const char *const table_names[TABLE_COUNT] = { "names", "box", "keywords", "chunks", "chunk", "cache", "expunged" };
-static const char version_key[] = "version";
 static const char box_key[] = "last-box";
 static const char validity_key[] = "last-uidvalidity";
 
@@ -43,243 +38,70 @@ void index_key(unsigned char key[12], uint64_t id, uint32_t low)
         key[8 + i] = (unsigned char)(low >> (24 - 8 * i));
 }
 
+static void note_damage(struct index *x, int rc)
+{
+    if (index_is_damage(rc))
+        x->damaged = true;
+}
+
+/* Every value ends with a sum of itself and its key: LMDB has none, and octets that change by themselves must not become
+ * somebody's flags. Four lanes, since it is on the way of every record that is read. */
+static uint64_t sum_of(const MDB_val *k, const void *value, size_t n)
+{
+    const uint64_t m = 0x9e3779b97f4a7c15u;
+    uint64_t h[4] = { n, k->mv_size, 1, 2 }, w[4];
+    const char *p = value;
+    size_t i = 0;
+    for (; i + 32 <= n; i += 32) {
+        memcpy(w, p + i, 32);
+        for (int lane = 0; lane < 4; lane++)
+            h[lane] = (h[lane] ^ w[lane]) * m;
+    }
+    for (; i < n; i++)
+        h[0] = (h[0] ^ (unsigned char)p[i]) * m;
+    for (i = 0; i < k->mv_size; i++)
+        h[1] = (h[1] ^ ((const unsigned char *)k->mv_data)[i]) * m;
+    h[0] ^= h[0] >> 29;
+    return (((h[0] ^ h[1]) * m ^ h[2] >> 31 ^ h[2]) * m ^ h[3] ^ h[3] >> 33) * m;
+}
+
 int index_get(struct index_txn *t, enum table table, const void *key, size_t n, MDB_val *out)
 {
     MDB_val k = { n, (void *)(uintptr_t)key };
-    return mdb_get(t->txn, t->index->tables[table], &k, out);
+    uint64_t sum;
+    int rc = mdb_get(t->txn, t->index->tables[table], &k, out);
+    if (rc == 0 && out->mv_size < sizeof sum)
+        rc = MDB_CORRUPTED;
+    if (rc == 0) {
+        out->mv_size -= sizeof sum;
+        memcpy(&sum, (const char *)out->mv_data + out->mv_size, sizeof sum);
+        if (sum != sum_of(&k, out->mv_data, out->mv_size))
+            rc = MDB_CORRUPTED;
+    }
+    note_damage(t->index, rc);
+    return rc;
 }
 
 int index_put(struct index_txn *t, enum table table, const void *key, size_t n, const void *value, size_t size,
               struct store_error *e)
 {
-    MDB_val k = { n, (void *)(uintptr_t)key }, v = { size, (void *)(uintptr_t)value };
-    const int rc = mdb_put(t->txn, t->index->tables[table], &k, &v, 0);
-    return rc == 0 ? 0 : index_fail(e, rc, table_names[table]);
+    MDB_val k = { n, (void *)(uintptr_t)key }, v = { size + sizeof(uint64_t), NULL };
+    const uint64_t sum = sum_of(&k, value, size);
+    const int rc = mdb_put(t->txn, t->index->tables[table], &k, &v, MDB_RESERVE);
+    note_damage(t->index, rc);
+    if (rc != 0)
+        return index_fail(e, rc, index_table_names[table]);
+    if (size > 0)
+        memcpy(v.mv_data, value, size);
+    memcpy((char *)v.mv_data + size, &sum, sizeof sum);
+    return 0;
 }
 
 int index_del(struct index_txn *t, enum table table, const void *key, size_t n, struct store_error *e)
 {
     MDB_val k = { n, (void *)(uintptr_t)key };
     const int rc = mdb_del(t->txn, t->index->tables[table], &k, NULL);
-    return rc == 0 || rc == MDB_NOTFOUND ? 0 : index_fail(e, rc, table_names[table]);
-}
-
-/* Opens the tables and checks the version; a fresh environment gets its version. MDB_VERSION_MISMATCH if it is another. */
-static int open_tables(struct index *x)
-{
-    static const uint32_t version[2] = { INDEX_VERSION, sizeof(struct message_record) };
-    MDB_txn *txn;
-    MDB_val k = { sizeof version_key, (void *)(uintptr_t)version_key }, v;
-    int rc = mdb_txn_begin(x->env, NULL, 0, &txn);
-    if (rc != 0)
-        return rc;
-    for (int i = 0; rc == 0 && i < TABLE_COUNT; i++)
-        rc = mdb_dbi_open(txn, table_names[i], MDB_CREATE, &x->tables[i]);
-    if (rc == 0)
-        rc = mdb_dbi_open(txn, NULL, 0, &x->main);
-    if (rc == 0) {
-        rc = mdb_get(txn, x->main, &k, &v);
-        if (rc == MDB_NOTFOUND) {
-            v = (MDB_val){ sizeof version, (void *)(uintptr_t)version };
-            rc = mdb_put(txn, x->main, &k, &v, 0);
-        } else if (rc == 0 && (v.mv_size != sizeof version || memcmp(v.mv_data, version, sizeof version) != 0)) {
-            rc = MDB_VERSION_MISMATCH;
-        }
-    }
-    if (rc != 0) {
-        mdb_txn_abort(txn);
-        return rc;
-    }
-    return mdb_txn_commit(txn);
-}
-
-/* The tables of an environment that is as it should be are opened without a writing transaction: the usual case. */
-static int open_tables_quickly(struct index *x)
-{
-    static const uint32_t version[2] = { INDEX_VERSION, sizeof(struct message_record) };
-    MDB_txn *txn;
-    MDB_val k = { sizeof version_key, (void *)(uintptr_t)version_key }, v;
-    int rc = mdb_txn_begin(x->env, NULL, MDB_RDONLY, &txn);
-    if (rc != 0)
-        return rc;
-    for (int i = 0; rc == 0 && i < TABLE_COUNT; i++)
-        rc = mdb_dbi_open(txn, table_names[i], 0, &x->tables[i]);
-    if (rc == 0)
-        rc = mdb_dbi_open(txn, NULL, 0, &x->main);
-    if (rc == 0)
-        rc = mdb_get(txn, x->main, &k, &v);
-    if (rc == 0 && (v.mv_size != sizeof version || memcmp(v.mv_data, version, sizeof version) != 0))
-        rc = MDB_VERSION_MISMATCH;
-    if (rc != 0) {
-        mdb_txn_abort(txn);
-        return rc;
-    }
-    return mdb_txn_commit(txn);
-}
-
-/* Room on disk for n octets from `at` on, whatever the size. 0 or errno; a file system that cannot say is taken to have it. */
-static int reserve(int fd, off_t at, off_t n)
-{
-    int rc;
-    do
-        rc = fallocate(fd, FALLOC_FL_KEEP_SIZE, at, n);
-    while (rc != 0 && errno == EINTR);
-    return rc == 0 || errno == EOPNOTSUPP ? 0 : errno;
-}
-
-/* The lock file is written through a map, where a full disk would be a signal: so its room is had first. */
-static int reserve_lock(const char *dir)
-{
-    char path[4096];
-    struct stat st;
-    snprintf(path, sizeof path, "%s/lock.mdb", dir);
-    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return errno;
-    const int rc = fstat(fd, &st) != 0 ? errno : st.st_blocks * 512 >= LOCK_ROOM ? 0 : reserve(fd, 0, LOCK_ROOM);
-    close(fd);               /* before LMDB locks it: closing would drop its locks */
-    return rc;
-}
-
-/* Some pages behind the end are kept on disk, so that flags can be changed and messages expunged when it is full. ENOSPC or
- * EDQUOT: they cannot be had. */
-static int keep_reserve(struct index *x)
-{
-    MDB_envinfo info;
-    mdb_filehandle_t fd;
-    struct stat st;
-    if (x->dir == NULL || x->memory >= 0 || mdb_env_info(x->env, &info) != 0)
-        return 0;
-    const off_t used = (off_t)(info.me_last_pgno + 1) * 4096;
-    if (x->reserved >= used + RESERVE / 2 || mdb_env_get_fd(x->env, &fd) != 0 || fstat(fd, &st) != 0)
-        return 0;
-    x->reserved = used + RESERVE;
-    const int rc = st.st_blocks * 512 >= used + RESERVE / 2 ? 0 : reserve(fd, used, RESERVE);
-    return rc == ENOSPC || rc == EDQUOT ? rc : 0;
-}
-
-static int open_environment(struct index *x, const char *path, unsigned flags)
-{
-    int dead;
-    int rc = mdb_env_create(&x->env);
-    if (rc != 0)
-        return rc;
-    mdb_env_set_maxdbs(x->env, TABLE_COUNT);
-    mdb_env_set_maxreaders(x->env, INDEX_READERS);
-    mdb_env_set_mapsize(x->env, INDEX_MAP);
-    rc = mdb_env_open(x->env, path, flags | MDB_NOMETASYNC | MDB_NOTLS | MDB_NORDAHEAD, 0600);
-    if (rc == 0 && x->memory < 0)
-        rc = mdb_reader_check(x->env, &dead);        /* those of killed sessions would keep old pages for ever */
-    if (rc == 0)
-        rc = open_tables_quickly(x);
-    if (rc == MDB_NOTFOUND)
-        rc = open_tables(x);
-    if (rc != 0) {
-        mdb_env_close(x->env);
-        x->env = NULL;
-    }
-    return rc;
-}
-
-static int open_memory(struct index *x)
-{
-    char path[64];
-    x->memory = memfd_create("imapd-index", MFD_CLOEXEC);
-    if (x->memory < 0)
-        return errno;
-    snprintf(path, sizeof path, "/proc/self/fd/%d", x->memory);
-    return open_environment(x, path, MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOSYNC);
-}
-
-/* Goes on with a copy in memory: the disk has no room for what a session has to note. What it notes is lost with it, but for
- * what the mailboxes say. */
-static int move_to_memory(struct index *x)
-{
-    char path[64];
-    const int fd = memfd_create("imapd-index", MFD_CLOEXEC);
-    int rc = fd < 0 ? errno : mdb_env_copyfd(x->env, fd);
-    if (rc != 0) {
-        if (fd >= 0)
-            close(fd);
-        return rc;
-    }
-    mdb_env_close(x->env);
-    x->env = NULL;
-    x->memory = fd;
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    return open_environment(x, path, MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOSYNC);
-}
-
-bool index_in_memory(const struct index *x)
-{
-    return x->memory >= 0;
-}
-
-static bool damaged(int rc)
-{
-    return rc == MDB_INVALID || rc == MDB_VERSION_MISMATCH || rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND
-        || rc == MDB_INCOMPATIBLE || rc == MDB_PANIC;
-}
-
-int index_open(struct index **out, const char *dir, struct store_error *e)
-{
-    struct index *x = xcalloc(1, sizeof *x);
-    x->memory = -1;
-    int rc;
-    if (dir == NULL) {
-        rc = open_memory(x);
-    } else {
-        x->dir = xstrdup(dir);
-        rc = reserve_lock(dir);
-        if (rc == 0)
-            rc = open_environment(x, dir, 0);
-        if (damaged(rc)) {
-            char path[4096];
-            snprintf(path, sizeof path, "%s/data.mdb", dir);
-            unlink(path);
-            snprintf(path, sizeof path, "%s/lock.mdb", dir);
-            unlink(path);
-            rc = open_environment(x, dir, 0);
-        }
-    }
-    if (rc == 0 && keep_reserve(x) != 0)
-        rc = move_to_memory(x);
-    if (rc != 0) {
-        index_close(x);
-        return index_fail(e, rc, dir != NULL ? dir : "memory");
-    }
-    *out = x;
-    return 0;
-}
-
-/* LMDB gives an environment up for good when a page of its own could not be written. */
-static int reopen(struct index *x)
-{
-    if (x->live > 0 || x->memory >= 0)
-        return MDB_PANIC;
-    if (x->idle != NULL)
-        mdb_txn_abort(x->idle);
-    x->idle = NULL;
-    mdb_env_close(x->env);
-    x->env = NULL;
-    x->map = NULL;
-    return open_environment(x, x->dir, 0);
-}
-
-void index_close(struct index *x)
-{
-    if (x == NULL)
-        return;
-    if (x->idle != NULL)
-        mdb_txn_abort(x->idle);
-    if (x->env != NULL)
-        mdb_env_close(x->env);
-    if (x->memory >= 0)
-        close(x->memory);
-    free(x->dir);
-    free(x->chunks_copy);
-    free(x->chunk_copy);
-    free(x);
+    return rc == 0 || rc == MDB_NOTFOUND ? 0 : index_fail(e, rc, index_table_names[table]);
 }
 
 static int begin(struct index *x, bool write, struct index_txn *t)
@@ -300,8 +122,11 @@ int index_begin(struct index *x, bool write, struct index_txn *t, struct store_e
 {
     int dead;
     *t = (struct index_txn){ .index = x, .write = write };
-    int rc = begin(x, write, t);
-    if ((rc == MDB_PANIC && reopen(x) == 0) || (rc == MDB_READERS_FULL && mdb_reader_check(x->env, &dead) == 0))
+    int rc = x->live > 0 || !index_lost(x) ? begin(x, write, t) : MDB_PANIC;
+    note_damage(x, rc);
+    if (index_is_damage(rc) && x->live == 0 && index_lost(x))
+        rc = MDB_PANIC;
+    if ((rc == MDB_PANIC && index_reopen(x) == 0) || (rc == MDB_READERS_FULL && mdb_reader_check(x->env, &dead) == 0))
         rc = begin(x, write, t);
     if (rc != 0) {
         t->txn = NULL;
@@ -318,9 +143,10 @@ int index_commit(struct index_txn *t, struct store_error *e)
         return 0;
     }
     const int rc = mdb_txn_commit(t->txn);
+    note_damage(t->index, rc);
     t->txn = NULL;
     t->index->live--;
-    keep_reserve(t->index);
+    index_keep_reserve(t->index);
     return rc == 0 ? 0 : index_fail(e, rc, "commit");
 }
 
@@ -414,7 +240,7 @@ int index_rename(struct index_txn *t, const char *from, const char *to, struct s
         const char *name = k.mv_data;
         if (k.mv_size < n || memcmp(name, from, n) != 0)
             break;
-        if (v.mv_size != sizeof(uint64_t) || (k.mv_size > n && name[n] != '/'))
+        if (v.mv_size != 2 * sizeof(uint64_t) || (k.mv_size > n && name[n] != '/'))
             continue;
         buf_add(&found, v.mv_data, sizeof(uint64_t));
         buf_add(&found, name, k.mv_size);
@@ -442,7 +268,7 @@ static int delete_prefix(struct index_txn *t, enum table table, uint64_t id, str
     MDB_cursor *c;
     int rc = mdb_cursor_open(t->txn, t->index->tables[table], &c);
     if (rc != 0)
-        return index_fail(e, rc, table_names[table]);
+        return index_fail(e, rc, index_table_names[table]);
     index_key(key, id, 0);
     MDB_val k = { 8, key }, v;
     for (rc = mdb_cursor_get(c, &k, &v, MDB_SET_RANGE); rc == 0; rc = mdb_cursor_get(c, &k, &v, MDB_NEXT)) {
@@ -453,7 +279,7 @@ static int delete_prefix(struct index_txn *t, enum table table, uint64_t id, str
             break;
     }
     mdb_cursor_close(c);
-    return rc == 0 || rc == MDB_NOTFOUND ? 0 : index_fail(e, rc, table_names[table]);
+    return rc == 0 || rc == MDB_NOTFOUND ? 0 : index_fail(e, rc, index_table_names[table]);
 }
 
 int index_delete(struct index_txn *t, const char *name, struct store_error *e)

@@ -1,5 +1,6 @@
 #ifndef STORE_INDEX_H
 #define STORE_INDEX_H
+#include <setjmp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -76,10 +77,17 @@ struct box_record {
 struct index;
 /* Opens or makes the environment in directory dir (which must exist), or with dir NULL one in memory. An index of another
  * version or one that LMDB refuses is removed and made anew. 0 or -1. */
-int index_open(struct index **out, const char *dir, struct store_error *e);
+int index_open(struct index **out, const char *dir, void (*warning)(const char *text), struct store_error *e);
+/* LMDB trusts its pages: from here on a fault within its map or its code (x NULL, before index_open: any) goes back to where
+ * *back was set (sigsetjmp). What the store holds is not to be used then. back NULL: no more. */
+void index_watch(struct index *x, sigjmp_buf *back);
+/* Renames the index in a directory to data.mdb.damaged, for whoever wants to look at it. */
+void index_set_aside(const char *dir);
 void index_close(struct index *x);
 /* True if what is noted will be lost with the session: asked for so, or the disk has no room. */
 bool index_in_memory(const struct index *x);
+/* True once something in it was found damaged, until it has been made anew. */
+bool index_damaged(const struct index *x);
 
 /* One transaction. A reading one is a snapshot; pointers from it live until it ends. Only one writing at a time among all
  * processes. */

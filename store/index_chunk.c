@@ -16,8 +16,10 @@ const struct chunk_info *index_chunks(struct index_txn *t, const struct box_reco
     MDB_val v;
     index_key(key, box->id, 0);
     if (box->chunk_count == 0 || index_get(t, TABLE_CHUNKS, key, 8, &v) != 0
-        || v.mv_size != box->chunk_count * sizeof(struct chunk_info))
+        || v.mv_size != box->chunk_count * sizeof(struct chunk_info)) {
+        t->index->damaged = t->index->damaged || box->chunk_count > 0;
         return NULL;
+    }
     if ((uintptr_t)v.mv_data % 8 == 0)
         return v.mv_data;
     free(t->index->chunks_copy);
@@ -53,6 +55,13 @@ static char *find_map(MDB_env *env)
     return found;
 }
 
+char *index_map(struct index *x)
+{
+    if (x->map == NULL)
+        x->map = find_map(x->env);
+    return x->map;
+}
+
 /* Pages of the map count as memory of the process once they were read: given back now and then. They stay in the page cache,
  * and pointers into the map stay valid. */
 static void bound_memory(struct index *x, size_t n)
@@ -62,9 +71,7 @@ static void bound_memory(struct index *x, size_t n)
     if (x->touched < TOUCHED)
         return;
     x->touched = 0;
-    if (x->map == NULL)
-        x->map = find_map(x->env);
-    if (x->map != NULL && mdb_env_info(x->env, &info) == 0)
+    if (index_map(x) != NULL && mdb_env_info(x->env, &info) == 0)
         madvise(x->map, (info.me_last_pgno + 1) * 4096, MADV_DONTNEED);
 }
 
@@ -74,8 +81,10 @@ const struct message_record *index_chunk(struct index_txn *t, uint64_t id, const
     MDB_val v;
     index_key(key, id, info->id);
     if (index_get(t, TABLE_CHUNK, key, sizeof key, &v) != 0 || info->count == 0 || info->count > INDEX_CHUNK
-        || v.mv_size != info->count * sizeof(struct message_record))
+        || v.mv_size != info->count * sizeof(struct message_record)) {
+        t->index->damaged = true;
         return NULL;
+    }
     bound_memory(t->index, v.mv_size);
     if ((uintptr_t)v.mv_data % 8 == 0)
         return v.mv_data;

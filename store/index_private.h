@@ -3,7 +3,7 @@
 #include "store/index.h"
 
 /* What index.c and index_chunk.c share. */
-enum { INDEX_VERSION = 1, TOUCHED = 8 << 20, RESERVE = 1 << 20, LOCK_ROOM = 80 << 10 };      /* octets */
+enum { INDEX_VERSION = 2, TOUCHED = 8 << 20, RESERVE = 1 << 20, LOCK_ROOM = 80 << 10 };      /* octets */
 enum table { TABLE_NAMES, TABLE_BOX, TABLE_KEYWORDS, TABLE_CHUNKS, TABLE_CHUNK, TABLE_CACHE, TABLE_EXPUNGED, TABLE_COUNT };
 struct index {
     MDB_env *env;
@@ -12,12 +12,25 @@ struct index {
     char *dir;              /* NULL: in memory */
     int memory;             /* memfd, or -1 */
     unsigned live;          /* transactions that go on */
+    bool damaged;           /* LMDB said so: to be set aside */
+    off_t least;            /* octets that the file had: it never gets shorter */
+    void (*warning)(const char *text);      /* may be NULL */
     off_t reserved;         /* up to where room on disk was asked for */
     char *map;              /* where LMDB's map begins, once it was needed */
     size_t touched;         /* octets of records read since the map's pages were last given back */
     struct chunk_info *chunks_copy;         /* LMDB aligns small values to 2 octets only: copies of those */
     struct message_record *chunk_copy;
 };
+extern const char *const index_table_names[TABLE_COUNT];
+/* Is LMDB's code one that says so? */
+bool index_is_damage(int rc);
+int index_keep_reserve(struct index *x);
+/* Has the file been deleted, cut or found damaged? Said once. */
+bool index_lost(struct index *x);
+/* Opens it anew, if no transaction goes on. LMDB's code. */
+int index_reopen(struct index *x);
+/* Where the map begins; NULL if that cannot be found out. */
+char *index_map(struct index *x);
 int index_fail(struct store_error *e, int rc, const char *what);
 /* key: box id and a 32-bit number, big-endian so that LMDB keeps them in order; 8 octets of it are the box id alone. */
 void index_key(unsigned char key[12], uint64_t id, uint32_t low);

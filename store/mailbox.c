@@ -257,7 +257,7 @@ bool mailbox_keywords_full(const struct mailbox *m)
     return view_keywords(m) >= STORE_KEYWORDS;
 }
 
-int mailbox_open(struct store *s, const struct mailbox_name *name, bool readonly, struct mailbox **out, struct store_error *e)
+static int open_once(struct store *s, const struct mailbox_name *name, bool readonly, struct mailbox **out, struct store_error *e)
 {
     struct mailbox *m = xcalloc(1, sizeof *m);
     struct box_record rec;
@@ -287,6 +287,13 @@ int mailbox_open(struct store *s, const struct mailbox_name *name, bool readonly
     }
     *out = m;
     return 0;
+}
+
+/* An index that is found damaged is made anew by the next transaction: so once more. */
+int mailbox_open(struct store *s, const struct mailbox_name *name, bool readonly, struct mailbox **out, struct store_error *e)
+{
+    const int rc = open_once(s, name, readonly, out, e);
+    return rc != 0 && index_damaged(s->index) ? open_once(s, name, readonly, out, e) : rc;
 }
 
 void mailbox_close(struct mailbox *m)
@@ -342,7 +349,7 @@ void mailbox_info(struct mailbox *m, struct mailbox_status *out)
     out->first_unseen = first_unseen(m);
 }
 
-int mailbox_status(struct store *s, const struct mailbox_name *name, struct mailbox_status *out, struct store_error *e)
+static int status_once(struct store *s, const struct mailbox_name *name, struct mailbox_status *out, struct store_error *e)
 {
     struct box b;
     struct box_record rec;
@@ -369,4 +376,10 @@ int mailbox_status(struct store *s, const struct mailbox_name *name, struct mail
     }
     box_close(&b);
     return rc;
+}
+
+int mailbox_status(struct store *s, const struct mailbox_name *name, struct mailbox_status *out, struct store_error *e)
+{
+    const int rc = status_once(s, name, out, e);
+    return rc != 0 && index_damaged(s->index) ? status_once(s, name, out, e) : rc;
 }

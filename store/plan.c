@@ -250,11 +250,9 @@ void plan_resolve(struct plan *p)
         p->edits[i].ins = p->text.data + (uintptr_t)p->edits[i].ins;
 }
 
-int plan_index(struct plan *p, struct box *b, struct box_record *rec, struct store_error *e)
+static int plan_index_once(struct plan *p, struct box *b, struct box_record *rec, struct store_error *e)
 {
     struct index_txn t;
-    if (p->edit_n > 0)
-        box_touch(b, false);
     if (index_begin(b->store->index, true, &t, e) != 0)
         return -1;
     if (update_index(p, b, rec, &t, e) != 0) {
@@ -262,6 +260,15 @@ int plan_index(struct plan *p, struct box *b, struct box_record *rec, struct sto
         return -1;
     }
     return index_commit(&t, e);
+}
+
+int plan_index(struct plan *p, struct box *b, struct box_record *rec, struct store_error *e)
+{
+    if (p->edit_n > 0)
+        box_touch(b, false);
+    const int rc = plan_index_once(p, b, rec, e);
+    /* the file is what counts: a damaged index is made anew from it */
+    return rc != 0 && index_damaged(b->store->index) ? box_refresh(b, rec, e) : rc;
 }
 
 int plan_run(struct plan *p, struct box *b, struct box_record *rec, struct store_error *e)

@@ -49,13 +49,13 @@ static void open_index(struct store *s, struct store_error *e, void (*warning)(c
         text[0] = 0;
     if (s->index_dirfd >= 0) {
         s->journal = mbox_journal_open(s->index_dirfd, "journal");
-        if (index_open(&s->index, dir, e) != 0)
+        if (index_open(&s->index, dir, warning, e) != 0)
             snprintf(text, sizeof text, "index directory %s: %s; index kept in memory", dir, e->text);
         else if (index_in_memory(s->index))
             snprintf(text, sizeof text, "index directory %s: no space left; a copy of the index is kept in memory", dir);
     }
     if (s->index == NULL)
-        index_open(&s->index, NULL, e);
+        index_open(&s->index, NULL, warning, e);
     if (s->journal == NULL)
         s->journal = mbox_journal_memory();
     s->durable_flags = s->settings->durable_flags || index_in_memory(s->index);     /* flags that are nowhere else */
@@ -81,6 +81,17 @@ int store_open(struct store **out, const struct store_settings *settings, void (
     }
     *out = s;
     return 0;
+}
+
+void store_watch(struct store *s, sigjmp_buf *back)
+{
+    index_watch(s != NULL ? s->index : NULL, back);
+}
+
+void store_give_up(const struct store_settings *settings)
+{
+    if (settings->index_dir != NULL && settings->index_dir[0] != 0)
+        index_set_aside(settings->index_dir);
 }
 
 void store_close(struct store *s)

@@ -1,5 +1,6 @@
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
+#include <setjmp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -55,6 +56,11 @@ struct store;
  * memory for the session (logged by the caller through warning, which may be NULL). 0 or -1. */
 int store_open(struct store **out, const struct store_settings *settings,
                void (*warning)(const char *text), struct store_error *e);
+/* A damaged index can make its library fault: from here on (s NULL: before store_open) that goes back to where *back was set
+ * (sigsetjmp). The store is not to be used then, not even to close it; store_give_up sets its index aside. back NULL: no
+ * more. */
+void store_watch(struct store *s, sigjmp_buf *back);
+void store_give_up(const struct store_settings *settings);
 void store_close(struct store *s);
 const struct store_settings *store_settings_of(const struct store *s);
 #endif
