@@ -32,7 +32,7 @@ def scenarios():
                  prelude=sealed_two, deliver=('inbox', 'other')),
         Scenario('copy-large', {'inbox': large, 'other': empty}, ['SELECT INBOX', 'COPY 1:20 other'], prelude=SEAL, warm=False,
                  deliver=('other',)),
-        Scenario('move', {'inbox': six, 'other': three}, ['SELECT INBOX', 'MOVE 2:3 other', 'STORE 4 +FLAGS (\\Flagged)', 'UID MOVE 6 other'],
+        Scenario('move', {'inbox': six, 'other': three}, ['SELECT INBOX', 'MOVE 2:3 other', 'UID STORE 6 +FLAGS (\\Flagged)', 'UID MOVE 6 other'],
                  prelude=sealed_two, deliver=('inbox', 'other')),
         Scenario('move-cold', {'inbox': six, 'other': three}, ['SELECT INBOX', 'MOVE 1,3,6 other'], warm=False, deliver=('inbox', 'other')),
         Scenario('move-large', {'inbox': large, 'other': three}, ['SELECT INBOX', 'MOVE 2:9,15 other'], prelude=sealed_two,
@@ -46,7 +46,7 @@ def scenarios():
         Scenario('expunge-all', {'inbox': six}, ['SELECT INBOX', 'STORE 1:* +FLAGS (\\Deleted)', 'EXPUNGE'], prelude=SEAL),
         Scenario('expunge-cold', {'inbox': large}, ['SELECT INBOX', 'STORE 1,7:9,30 +FLAGS (\\Deleted)', 'EXPUNGE'], warm=False),
         Scenario('expunge-huge', {'inbox': box(1, 40, 8000)}, ['SELECT INBOX', 'STORE 2:3 +FLAGS (\\Deleted)', 'EXPUNGE',
-                                                              'STORE 5 +FLAGS (\\Deleted)', 'EXPUNGE'], prelude=SEAL, disk=True),
+                                                              'UID STORE 7 +FLAGS (\\Deleted)', 'EXPUNGE'], prelude=SEAL, disk=True),
         Scenario('close', {'inbox': six}, ['SELECT INBOX', 'STORE 2,5 +FLAGS (\\Deleted)', 'STORE 3 +FLAGS (\\Answered)', 'CLOSE'], prelude=SEAL),
         Scenario('flags', {'inbox': six}, ['SELECT INBOX', 'STORE 1:3 +FLAGS (\\Seen)', 'CHECK', 'STORE 2 FLAGS (\\Answered \\Flagged)',
                                            'STORE 6 +FLAGS (\\Draft)', 'CHECK'], prelude=SEAL),
@@ -60,8 +60,8 @@ def scenarios():
                  between=with_empty_old),     # CREATE, then MOVE of all
         Scenario('multi', {'inbox': six, 'other': three},
                  ['SELECT INBOX', 'STORE 2 +FLAGS (\\Deleted)', 'EXPUNGE', append('INBOX', message(60, 700), '(\\Seen)'),
-                  'STORE 1 +FLAGS (\\Seen k1)', 'COPY 1 other', 'STORE 3 +FLAGS (\\Deleted)', 'MOVE 4 other', 'EXPUNGE',
-                  append('other', message(61, 5000)), 'STORE 2 FLAGS (\\Flagged \\Deleted)', 'CLOSE'], prelude=sealed_two, deliver=('inbox', 'other')),
+                  'UID STORE 1 +FLAGS (\\Seen k1)', 'UID COPY 1 other', 'UID STORE 4 +FLAGS (\\Deleted)', 'UID MOVE 5 other', 'EXPUNGE',
+                  append('other', message(61, 5000)), 'UID STORE 3 FLAGS (\\Flagged \\Deleted)', 'CLOSE'], prelude=sealed_two, deliver=('inbox', 'other')),
     ]
     return {s.name: s for s in out}
 
