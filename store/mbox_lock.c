@@ -31,7 +31,7 @@
 
 enum { TOUCH_EACH = 30 };                                              /* s */
 enum { PAUSE_MIN = 10, PAUSE_MAX = 1000, CONTENDED = 3000 };           /* ms */
-enum { PATIENCE = 200, INSIST = 250, ENDING = 2000 };                  /* ms */
+enum { PATIENCE = 200, INSIST = 250, ENDING = 1000 };                  /* ms */
 #define NFS_MAGIC 0x6969
 
 struct mbox_lock {
@@ -245,11 +245,13 @@ static const char *try_all(struct mbox_lock *l, enum mbox_lock_kind kind)
     return busy;
 }
 
-/* The session is to end: it blocks these signals, so they are pending. */
-static bool is_ending(void)
+/* The session is to end: it blocks these signals, so they are pending at first; what it does after that is to be quick too. */
+static bool is_ending(const struct mbox_lock *l)
 {
     sigset_t set;
-    return sigpending(&set) == 0 && (sigismember(&set, SIGTERM) == 1 || sigismember(&set, SIGHUP) == 1);
+    if (sigpending(&set) == 0 && (sigismember(&set, SIGTERM) == 1 || sigismember(&set, SIGHUP) == 1))
+        l->session->ending = true;
+    return l->session->ending;
 }
 
 static int in_use(const struct mbox_lock *l, const char *busy, int64_t waited, struct store_error *e)
@@ -277,7 +279,7 @@ int mbox_lock_acquire(struct mbox_lock *l, enum mbox_lock_kind kind, unsigned ti
             break;
         if (write)
             note_busy(l);
-        if (left <= 0 || (waited >= ENDING && is_ending()))
+        if (left <= 0 || (waited >= ENDING && is_ending(l)))
             return in_use(l, busy, waited, e);
         wait_ms(1 + random_octet() % (left > 50 && waited < PATIENCE ? 50 : 10));
     }
