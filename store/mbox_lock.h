@@ -19,7 +19,7 @@ struct mbox_lock_session {
     int locker_fd;                           /* -1 or the locker, for INBOX */
     void (*warning)(const char *text);       /* may be NULL; told once if no dotlock can be made */
     bool warned, ending;
-    int64_t contended_until, hold;           /* ms: until when others count as waiting; how long our last lock was held */
+    int64_t contended_until, hold;           /* ms: until when others count as waiting; how long the last lock was held */
 };
 /* fd: the open mailbox (O_RDWR for exclusive), kept by the caller and longer than the lock. dirfd, leaf: from
  * names_open_dir; may be -1/NULL when no dotlock can be had (a file given by path alone). inbox: the locker is for this one. The
