@@ -30,7 +30,7 @@
 #include "store/lock_holder.h"
 
 enum { TOUCH_EACH = 30 };                                              /* s */
-enum { PAUSE_MIN = 8, PAUSE_MAX = 500, CONTENDED = 3000 };           /* ms */
+enum { PAUSE_MIN = 8, PAUSE_MAX = 500, WAITED = 2000, CONTENDED = 3000 };           /* ms */
 enum { PATIENCE = 200, INSIST = 250, ENDING = 1000 };                  /* ms */
 #define NFS_MAGIC 0x6969
 
@@ -128,11 +128,11 @@ static void note_busy(const struct mbox_lock *l)
         l->session->hold = age_ms(since);
 }
 
-/* How long the mailbox is still to be left alone, ms. */
-static int64_t pause_left(const struct mbox_lock *l)
+/* How long the mailbox is still to be left alone, ms; less for one that has waited long itself. */
+static int64_t pause_left(const struct mbox_lock *l, int64_t waited)
 {
     struct stat st;
-    int64_t pause = 2 * l->session->hold;
+    int64_t pause = waited < WAITED ? 2 * l->session->hold : l->session->hold / 2;
     if (now_ms(CLOCK_MONOTONIC) >= l->session->contended_until || fstat(l->fd, &st) != 0)
         return 0;
     pause = pause < PAUSE_MIN ? PAUSE_MIN : pause > PAUSE_MAX ? PAUSE_MAX : pause;
@@ -277,7 +277,7 @@ int mbox_lock_acquire(struct mbox_lock *l, enum mbox_lock_kind kind, unsigned ti
     mbox_lock_release(l);
     for (;;) {
         const int64_t waited = now_ms(CLOCK_MONOTONIC) - begin, left = timeout_ms - waited;
-        const int64_t pause = write ? pause_left(l) : 0;
+        const int64_t pause = write ? pause_left(l, waited) : 0;
         if (pause > 0 && pause < left / 2) {
             wait_ms(pause);
             continue;
