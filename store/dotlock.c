@@ -133,6 +133,15 @@ bool dotlock_is_busy(const struct dotlock *d)
     return dead < 0;
 }
 
+bool dotlock_since(const struct dotlock *d, struct timespec *out)
+{
+    struct stat st;
+    if (fstatat(d->dirfd, d->file, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return false;
+    *out = st.st_mtim;
+    return true;
+}
+
 bool dotlock_look(const struct dotlock *d, struct dotlock_holder *out)
 {
     struct stat st;

@@ -30,6 +30,9 @@ bool dotlock_held(const struct dotlock *d);
 /* Is there one that is neither ours nor stale nor of a dead session? Makes nothing. */
 bool dotlock_is_busy(const struct dotlock *d);
 
+/* When it was made or touched, whoever has it. False: there is none. */
+bool dotlock_since(const struct dotlock *d, struct timespec *out);
+
 struct dotlock_holder {
     pid_t pid;               /* as it says itself; 0: it does not */
     uid_t uid;               /* its owner */

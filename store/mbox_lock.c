@@ -5,7 +5,7 @@
  * Fairness. A delivery agent tries once a second; sessions that take the lock again a millisecond after they gave it back
  * would keep it out for ever. So whoever finds that others want the lock (it had to wait itself, or files came and went in the
  * directory while it had the dotlock: somebody's tries) leaves the mailbox alone after each change, whoever made it
- * (the file's ctime says when), for as long as locks are held here: half of the time is then free. Readers
+ * (the file's ctime says when), for twice as long as the lock was held last: most of the time is then free. Readers
  * look for a dotlock and keep out, so that a writer which has it gets the kernel's locks. A writer of ours that has waited
  * in vain does the same now and then: it takes the dotlock first and waits for the others, a quarter of a second and no longer.
  */
@@ -30,8 +30,8 @@
 #include "store/lock_holder.h"
 
 enum { TOUCH_EACH = 30 };                                              /* s */
-enum { PAUSE_MIN = 10, PAUSE_MAX = 1000, CONTENDED = 3000 };           /* ms */
-enum { PATIENCE = 200, INSIST = 250, ENDING = 2000 };                  /* ms */
+enum { PAUSE_MIN = 8, PAUSE_MAX = 500, WAITED = 2000, CONTENDED = 3000 };           /* ms */
+enum { PATIENCE = 200, INSIST = 250, ENDING = 1000 };                  /* ms */
 #define NFS_MAGIC 0x6969
 
 struct mbox_lock {
@@ -42,7 +42,7 @@ struct mbox_lock {
     enum mbox_lock_kind held;
     bool flocked, nfs;
     time_t touched;
-    int64_t since, insist_at, seen_hold;     /* ms: lock had, not to insist before, how long others seem to hold it */
+    int64_t since, insist_at;        /* ms: lock had, not to insist before */
     struct timespec directory;       /* its mtime when we had the dotlock */
 };
 
@@ -114,24 +114,29 @@ static void contended(const struct mbox_lock *l)
     l->session->contended_until = now_ms(CLOCK_MONOTONIC) + CONTENDED;
 }
 
-/* Another has it: for how long, by its dotlock. */
-static void note_busy(struct mbox_lock *l)
+static int64_t age_ms(struct timespec t)
 {
-    struct dotlock_holder h;
-    contended(l);
-    if (l->dotlock != NULL && dotlock_look(l->dotlock, &h))
-        l->seen_hold = now_ms(CLOCK_REALTIME) - ((int64_t)h.since.tv_sec * 1000 + h.since.tv_nsec / 1000000);
+    return now_ms(CLOCK_REALTIME_COARSE) - ((int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000);
 }
 
-/* How long the mailbox is still to be left alone, ms. */
-static int64_t pause_left(const struct mbox_lock *l)
+/* Another has it: for how long, so that all who wait know about the same. */
+static void note_busy(const struct mbox_lock *l)
+{
+    struct timespec since;
+    contended(l);
+    if (l->dotlock != NULL && dotlock_since(l->dotlock, &since))
+        l->session->hold = age_ms(since);
+}
+
+/* How long the mailbox is still to be left alone, ms; less for one that has waited long itself. */
+static int64_t pause_left(const struct mbox_lock *l, int64_t waited)
 {
     struct stat st;
-    int64_t pause = l->session->hold > l->seen_hold ? l->session->hold : l->seen_hold;
+    int64_t pause = waited < WAITED ? 2 * l->session->hold : l->session->hold / 2;
     if (now_ms(CLOCK_MONOTONIC) >= l->session->contended_until || fstat(l->fd, &st) != 0)
         return 0;
     pause = pause < PAUSE_MIN ? PAUSE_MIN : pause > PAUSE_MAX ? PAUSE_MAX : pause;
-    const int64_t age = now_ms(CLOCK_REALTIME) - ((int64_t)st.st_ctim.tv_sec * 1000 + st.st_ctim.tv_nsec / 1000000);
+    const int64_t age = age_ms(st.st_ctim);
     return age < 0 || age >= pause ? 0 : pause - age;        /* before 0: another host's clock */
 }
 
@@ -229,10 +234,13 @@ static const char *insist(struct mbox_lock *l)
     return busy;
 }
 
-/* The kind that was busy, NULL if all were had. */
+/* The kind that was busy, NULL if all were had. A dotlock is looked for first: an agent that has it and finds the kernel's lock
+ * busy, if only for the moment of our try, sleeps for a second with the dotlock in its hand. */
 static const char *try_all(struct mbox_lock *l, enum mbox_lock_kind kind)
 {
     const char *busy = NULL;
+    if (l->dotlock != NULL && dotlock_is_busy(l->dotlock))
+        return "dotlock";
     l->held = kind;
     if (!take_fcntl(l, kind))
         busy = "fcntl";
@@ -245,11 +253,13 @@ static const char *try_all(struct mbox_lock *l, enum mbox_lock_kind kind)
     return busy;
 }
 
-/* The session is to end: it blocks these signals, so they are pending. */
-static bool is_ending(void)
+/* The session is to end: it blocks these signals, so they are pending at first; what it does after that is to be quick too. */
+static bool is_ending(const struct mbox_lock *l)
 {
     sigset_t set;
-    return sigpending(&set) == 0 && (sigismember(&set, SIGTERM) == 1 || sigismember(&set, SIGHUP) == 1);
+    if (sigpending(&set) == 0 && (sigismember(&set, SIGTERM) == 1 || sigismember(&set, SIGHUP) == 1))
+        l->session->ending = true;
+    return l->session->ending;
 }
 
 static int in_use(const struct mbox_lock *l, const char *busy, int64_t waited, struct store_error *e)
@@ -267,7 +277,7 @@ int mbox_lock_acquire(struct mbox_lock *l, enum mbox_lock_kind kind, unsigned ti
     mbox_lock_release(l);
     for (;;) {
         const int64_t waited = now_ms(CLOCK_MONOTONIC) - begin, left = timeout_ms - waited;
-        const int64_t pause = write ? pause_left(l) : 0;
+        const int64_t pause = write ? pause_left(l, waited) : 0;
         if (pause > 0 && pause < left / 2) {
             wait_ms(pause);
             continue;
@@ -277,7 +287,7 @@ int mbox_lock_acquire(struct mbox_lock *l, enum mbox_lock_kind kind, unsigned ti
             break;
         if (write)
             note_busy(l);
-        if (left <= 0 || (waited >= ENDING && is_ending()))
+        if (left <= 0 || (waited >= ENDING && is_ending(l)))
             return in_use(l, busy, waited, e);
         wait_ms(1 + random_octet() % (left > 50 && waited < PATIENCE ? 50 : 10));
     }

@@ -8,8 +8,8 @@
 /* Locks on one mbox file (design section 4). Exclusive: OFD fcntl write lock, flock(LOCK_EX), dotlock (store/dotlock.h).
  * Shared: OFD read lock and flock(LOCK_SH), and nobody else's dotlock there at that moment. Each is only tried; on any
  * failure all are released, a random 1-50 ms is waited, and it begins again until timeout_ms has passed: STORE_INUSE then,
- * whose text names the kind, the holder and since when (store/lock_holder.h). A SIGTERM or SIGHUP that is pending shortens the
- * wait to 2 s. flock is left out on NFS. After locking the caller must check that the file is still the one that the name
+ * whose text names the kind, the holder and since when (store/lock_holder.h). A SIGTERM or SIGHUP that is pending shortens
+ * this wait and those that follow to 1 s. flock is left out on NFS. After locking the caller must check that the file is still the one that the name
  * leads to. */
 struct mbox_lock;
 enum mbox_lock_kind { MBOX_LOCK_NONE, MBOX_LOCK_SHARED, MBOX_LOCK_EXCLUSIVE };
@@ -18,8 +18,8 @@ enum mbox_lock_kind { MBOX_LOCK_NONE, MBOX_LOCK_SHARED, MBOX_LOCK_EXCLUSIVE };
 struct mbox_lock_session {
     int locker_fd;                           /* -1 or the locker, for INBOX */
     void (*warning)(const char *text);       /* may be NULL; told once if no dotlock can be made */
-    bool warned;
-    int64_t contended_until, hold;           /* ms: until when others count as waiting; how long our last lock was held */
+    bool warned, ending;
+    int64_t contended_until, hold;           /* ms: until when others count as waiting; how long the last lock was held */
 };
 /* fd: the open mailbox (O_RDWR for exclusive), kept by the caller and longer than the lock. dirfd, leaf: from
  * names_open_dir; may be -1/NULL when no dotlock can be had (a file given by path alone). inbox: the locker is for this one. The

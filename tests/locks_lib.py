@@ -164,4 +164,11 @@ class Postfix:
             return ''
 
     def close(self):
-        subprocess.run(['postfix', '-c', self.conf, 'stop'], stderr=subprocess.DEVNULL, timeout=30)
+        """By the master's pid: quicker than `postfix stop`, and it takes its children along."""
+        with open(os.path.join(self.dir, 'queue', 'pid', 'master.pid')) as f:
+            pid = int(f.read())
+        os.kill(pid, signal.SIGTERM)
+        wait_for(lambda: not os.path.exists('/proc/%d' % pid))
+
+
+signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))       # so that what was started is ended
