@@ -230,6 +230,8 @@ class Worker:
             c.learn()
         if c.exists > MANY and c.writable and r.random() < 0.3:
             return self.remove(r.randrange(20, 80))
+        if c.box == 'stuff/old' and c.writable and r.random() < 0.1:
+            return self.remove(10000)                  # empty mailboxes are special
         what = r.choices([self.fetch, self.flags, self.store, self.search, self.append, self.copy, self.move, self.expunge, self.idle,
                           self.select, self.status, self.noop], [20, 6, 14, 8, 5, 6, 5, 5, 2, 3, 3, 6])[0]
         what()
