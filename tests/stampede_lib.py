@@ -538,8 +538,11 @@ class Deliverer:
                 if os.stat(self.path).st_ino != os.fstat(f.fileno()).st_ino:
                     return False                     # replaced by rename before we had the lock
                 f.seek(0, 2)
-                f.write(text)
-                f.flush()
+                piece = self.rng.choice([len(text), 4096, 300])
+                for at in range(0, len(text), max(piece, len(text) // 20)):
+                    f.write(text[at:at + max(piece, len(text) // 20)])
+                    f.flush()
+                    time.sleep(self.rng.choice([0, 0, 0.001]))
                 os.fsync(f.fileno())
                 return True
             finally:
