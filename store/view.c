@@ -115,18 +115,20 @@ static int tell(struct mailbox *m, bool expunges, const struct mailbox_listener 
         m->uidnext = m->rec.uidnext;
         changed = m->exists != after;
     }
+    if (changed) {
+        /* The view has them: whatever fails now, the client must know, or its numbers are not ours. */
+        const int rc = view_claim_recent(m, e);
+        if (l != NULL && l->exists != NULL)
+            l->exists(l->ctx, m->exists, view_recent(m));
+        if (rc != 0 || mailbox_snapshot(m, e) != 0)
+            return -1;
+    }
     if (m->rec.keyword_count > m->keywords_known) {
         if (mailbox_load_keywords(m, &m->txn, e) != 0)
             return -1;
         m->keywords_known = view_keywords(m);
         if (l != NULL && l->keywords != NULL)
             l->keywords(l->ctx);
-    }
-    if (changed) {
-        if (view_claim_recent(m, e) != 0 || mailbox_snapshot(m, e) != 0)
-            return -1;
-        if (l != NULL && l->exists != NULL)
-            l->exists(l->ctx, m->exists, view_recent(m));
     }
     if (tell_flags(m, old_uidnext, l, e) != 0)
         return -1;

@@ -4,10 +4,11 @@ import collections
 
 
 class Judge:
-    def __init__(self, events, final, move_is_atomic):
-        """events: tuples (kind, begin, end, ...) of all logs; final: {box: (validity, {uid: (name, flags, date)})}."""
+    def __init__(self, events, final, move_is_atomic, rewritten=()):
+        """events: tuples (kind, begin, end, ...) of all logs; final: {box: (validity, {uid: (name, flags, date)})}; rewritten: boxes whose
+        messages another program changed: they may come back under other UIDs, with its flags."""
         self.events = sorted(events, key=lambda e: e[1])
-        self.final, self.atomic = final, move_is_atomic
+        self.final, self.atomic, self.rewritten = final, move_is_atomic, rewritten
         self.wrong = []
         self.of = collections.defaultdict(list)
         for e in self.events:
@@ -125,10 +126,10 @@ class Judge:
 
     def lost(self):
         for (box, uid), name in self.name.items():
-            if uid not in self.final[box][1] and not self.removable[box, uid]:
+            if box not in self.rewritten and uid not in self.final[box][1] and not self.removable[box, uid]:
                 self.say('%s UID %d (%s) is lost: nobody removed it (%r)', box, uid, name, self.origin.get((box, uid), ('no origin known',))[0])
         for (box, uid), when in self.must_go.items():
-            if (box, uid) in self.name and not self.removable[box, uid]:
+            if box not in self.rewritten and (box, uid) in self.name and not self.removable[box, uid]:
                 self.say('%s UID %d (%s) was told as expunged, and nobody removed it', box, uid, self.name[box, uid])
 
     # ---- how many there are
@@ -139,7 +140,11 @@ class Judge:
             if key not in self.origin:
                 found[key[0], name] += 1
         delivered = collections.Counter((e[3], e[4]) for e in self.of['deliver'])
+        for box in self.rewritten:
+            self.counted(box, delivered)
         for key in set(found) | set(delivered):
+            if key[0] in self.rewritten:
+                continue
             if found[key] > delivered[key] + self.possible[key]:
                 self.say('%s: %s is there %d times, delivered %d, unknown %d: UIDs %r', key[0], key[1], found[key], delivered[key],
                          self.possible[key], sorted(u for (b, u), n in self.name.items() if b == key[0] and n == key[1]))
@@ -150,11 +155,20 @@ class Judge:
             if left and self.removable[box, uid] == {'move'} and not found[target, name] and not self.outside[target, name]:
                 if sum(m[0] == box and m[1] == uid for m in self.unsure_moves) == 1 and not self.told_move(box, uid):
                     self.say('%s UID %d (%s): its MOVE to %s was cut off, and it is nowhere', box, uid, name, target)
-            if self.atomic and not left and found[target, name] and self.possible[target, name] == 1 and (target, name) not in self.delivered(delivered):
+            if self.atomic and not left and found[target, name] and self.possible[target, name] == 1 and not delivered[target, name]:
                 self.say('%s UID %d (%s): its MOVE to %s was cut off, and it is in both', box, uid, name, target)
 
-    def delivered(self, delivered):
-        return delivered
+    def counted(self, box, delivered):
+        """As many as came, where nobody removed any; never more."""
+        there = collections.Counter(name for name, _, _ in self.final[box][1].values())
+        told = collections.Counter(self.name[key] for key in self.origin if key[0] == box)
+        removable = {self.name[key] for key, why in self.removable.items() if why and key[0] == box and key in self.name}
+        for name in {n for b, n in delivered if b == box} | set(told) | set(there):
+            came = delivered[box, name] + told[name]
+            if there[name] > came + self.possible[box, name]:
+                self.say('%s: %s is there %d times, came %d times', box, name, there[name], came)
+            if there[name] < came and name not in removable and not self.outside[box, name]:
+                self.say('%s: %s is there %d times, came %d times, nobody removed it', box, name, there[name], came)
 
     def told_move(self, box, uid):
         return any(e[3] == box and uid in dict(e[8] or []) for e in self.of['move'])
@@ -165,7 +179,7 @@ class Judge:
         for box in self.final:
             events = [e for e in self.of['uidnext'] if e[3] == box]
             seen = sorted((e[2], e[5]) for e in self.of['see'] if e[3] == box)
-            made = [(e[1], self.made_uid(e, box)) for e in self.of['append'] if e[3] == box and e[8]]
+            made = [(e[1], e[8]) for e in self.of['append'] if e[3] == box and e[8]]
             highest, at = 0, 0
             for e in events:
                 while at < len(seen) and seen[at][0] < e[1]:
@@ -179,10 +193,6 @@ class Judge:
                     most, at = max(most, ends[at][1]), at + 1
                 if uid < most:
                     self.say('%s: UIDNEXT %d, but APPEND gave %d later', box, most, uid)
-
-    @staticmethod
-    def made_uid(e, box):
-        return e[8]
 
     # ---- flags
 
@@ -200,7 +210,7 @@ class Judge:
         self.flags_checked = 0
         for box, (_, messages) in self.final.items():
             for uid, (name, flags, _) in messages.items():
-                if how_many[box, name] > 1:
+                if how_many[box, name] > 1 or box in self.rewritten:
                     continue                         # equal messages may be taken for each other
                 for flag in self.all_flags:
                     self.flag(box, uid, name, flag, flag.lower() in flags, changes[box, uid, flag])
