@@ -188,6 +188,7 @@ struct walk {
     unsigned block_fields;                /* fields seen since the last visible line */
     uint64_t block_start;
     bool scattered;                       /* a bookkeeping field outside the final run */
+    bool internal, delivered;             /* says that it is UW's pseudo message; has a field that delivery adds */
 };
 
 static void show_line(struct walk *w, const char *line, size_t n, bool hashed)
@@ -232,6 +233,29 @@ static void hide_line(struct walk *w, enum meta_field field, const char *line, s
     }
 }
 
+static bool begins(const char *line, size_t n, const char *with)
+{
+    const size_t k = strlen(with);
+    return n >= k && strncasecmp(line, with, k) == 0;
+}
+
+/* A sender cannot keep delivery from adding one of these, and no program writes them into a pseudo message. */
+static void note_origin(struct walk *w, const char *line, size_t n)
+{
+    switch (line[0] | 0x20) {
+    case 's':
+        w->internal = w->internal || (begins(line, n, "Subject:") && memmem(line, n, "FOLDER INTERNAL DATA", 20) != NULL);
+        break;
+    case 'r': case 'd': case 'e': case 'x':
+        w->delivered = w->delivered || begins(line, n, "Received:") || begins(line, n, "Return-Path:")
+            || begins(line, n, "Delivered-To:") || begins(line, n, "Delivery-Date:") || begins(line, n, "Envelope-To:")
+            || begins(line, n, "X-Original-To:");
+        break;
+    default:
+        break;
+    }
+}
+
 static void one_line(struct walk *w, enum meta_field *field, const char *line, size_t n)
 {
     const bool blank = line[0] == '\n' || (n == 2 && line[0] == '\r' && line[1] == '\n');
@@ -245,6 +269,8 @@ static void one_line(struct walk *w, enum meta_field *field, const char *line, s
             w->scattered = true;          /* folded: not our layout */
         return;
     }
+    if (w->info != NULL && !continuation)
+        note_origin(w, line, n);
     if (w->block_fields != 0 && !blank) {
         w->scattered = true;
         w->block_fields = 0;
@@ -279,6 +305,8 @@ void header_convert(const char *raw, size_t n, bool mboxo, bool verbatim, bool l
         out->len -= w.last_line;
     if (info == NULL)
         return;
+    if (info->meta.pseudo && (!w.internal || w.delivered))
+        info->meta.pseudo = info->meta.has_base = false;
     info->visible = w.bytes + (info->meta.verbatim ? 0 : w.bare);
     info->last_end = info->meta.verbatim && w.last_line == 2 ? 1 : w.last_line;
     info->last_field_end = info->meta.verbatim && w.last_field == 2 ? 1 : w.last_field;
