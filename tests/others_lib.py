@@ -130,7 +130,7 @@ class Screen:
     """A program in tmux: keys in, screen out."""
 
     def __init__(self, home, argv, **env):
-        self.tmux = ['env', '-u', 'TMUX', 'tmux', '-L', 'imapd-others-%d' % os.getpid(), '-f', '/dev/null']
+        self.tmux = ['env', '-u', 'TMUX', 'tmux', '-L', 'imapd-others-%d-%d' % (os.getpid(), time.monotonic_ns()), '-f', '/dev/null']
         command = ' '.join("'%s'" % a for a in user(home, argv, **env))
         subprocess.run(self.tmux + ['new-session', '-d', '-x', '132', '-y', '50', command], check=True, cwd=home.dir)
 
@@ -163,7 +163,7 @@ class Mutt(Program):
         self.rc = home.dir + '/muttrc'
         with open(self.rc, 'w') as f:
             f.write('set header_cache="" delete=yes quit=yes move=no confirmappend=no sort=mailbox-order mark_old=yes\n'
-                    'set index_format="%4C [%Z] %s" sleep_time=0 folder="~" record="" help=no status_on_top=no collapse_all=no\n')
+                    'set index_format="%4C [%Z] %s" sleep_time=0 folder="~" record="" help=no status_on_top=no\n')
         home.own()
 
     def open(self):
@@ -192,6 +192,41 @@ class Mutt(Program):
             s.ended()
         finally:
             s.close()
+
+
+class Alpine(Program):
+    """Alpine in tmux; its index shows flags as [*NAD] and keywords."""
+
+    def __init__(self, home):
+        super().__init__(home)
+        self.rc = home.dir + '/.pinerc'
+        with open(self.rc, 'w') as f:
+            f.write('personal-name=x\nuser-domain=example.org\ninbox-path=%s\nlast-time-prune-questioned=126.11\n'
+                    'last-version-used=9.99\nkeywords=Work\ndefault-fcc=""\nindex-format=MSGNO(4) IMAPSTATUS(8) SUBJECT(30) KEY(20)\n'
+                    'feature-list=enable-flag-cmd,enable-flag-screen-implicitly,quit-without-confirm,expunge-without-confirm,'
+                    'expunge-without-confirm-everywhere\n' % home.inbox)
+        os.makedirs(home.dir + '/mail', exist_ok=True)
+        home.own()
+
+    def session(self, *keys):
+        """Keys on the index; returns what it shows at first: subject -> (flag letters, keywords)."""
+        s = Screen(self.home, ['alpine', '-p', self.rc, '-i'])
+        try:
+            s.until(r'\d+ +[\[*NAD\]-]')
+            time.sleep(0.3)
+            seen = {}
+            for m in re.finditer(r'^ *\+? *(\d+) +(\S.*?\S|\S)\s*$', s.text(), re.M):
+                part = re.match(r'(.{8}) (.{30})(.*)', m.group(2) + ' ' * 60)
+                if part:
+                    seen[part.group(2).strip()] = (set(part.group(1)) & set('*NAD'), part.group(3).strip())
+            for key in keys:
+                s.keys(key)
+                time.sleep(0.25)
+            s.keys('q')
+            s.ended()
+        finally:
+            s.close()
+        return seen
 
 
 def missing(*programs):
