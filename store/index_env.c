@@ -135,8 +135,12 @@ static int open_environment(struct index *x, const char *path, unsigned flags)
         rc = mdb_reader_check(x->env, &dead);        /* those of killed sessions would keep old pages for ever */
     if (rc == 0)
         rc = open_tables_quickly(x);
-    if (rc == MDB_NOTFOUND)
+    if (rc == MDB_NOTFOUND) {
         rc = open_tables(x);
+        const int dir = rc == 0 && x->memory < 0 ? open(x->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+        if (dir >= 0 && (fsync(dir) != 0 || close(dir) != 0))        /* a new one is not to be lost whole */
+            errno = 0;
+    }
     if (rc != 0) {
         mdb_env_close(x->env);
         x->env = NULL;

@@ -25,10 +25,21 @@ static const struct field_name {
     size_t n;
     enum meta_field field;
 } field_names[] = {
-    { "Status:", 7, META_STATUS }, { "X-Status:", 9, META_X_STATUS }, { "X-Keywords:", 11, META_KEYWORDS },
-    { "X-UID:", 6, META_UID }, { "X-IMAPbase:", 11, META_BASE }, { "X-IMAP:", 7, META_PSEUDO },
-    { "X-IMAPD-Stored:", 15, META_STORED }, { "X-IMAPD-Pad:", 12, META_PAD }, { "Content-Length:", 15, META_LENGTH }, { "Lines:", 6, META_LENGTH },
+    { "Status", 6, META_STATUS }, { "X-Status", 8, META_X_STATUS }, { "X-Keywords", 10, META_KEYWORDS },
+    { "X-UID", 5, META_UID }, { "X-IMAPbase", 10, META_BASE }, { "X-IMAP", 6, META_PSEUDO },
+    { "X-IMAPD-Stored", 14, META_STORED }, { "X-IMAPD-Pad", 11, META_PAD },
+    { "Content-Length", 14, META_LENGTH }, { "Lines", 5, META_LENGTH },
 };
+
+/* Is this the field of that name? Blanks before the colon (RFC 5322 section 4.5.8) are none to Dovecot either. */
+static bool has_name(const char *line, size_t n, const char *name, size_t length)
+{
+    if (n <= length || strncasecmp(line, name, length) != 0)
+        return false;
+    while (length < n && (line[length] == ' ' || line[length] == '\t'))
+        length++;
+    return length < n && line[length] == ':';
+}
 
 static enum meta_field plain_field(const char *line, size_t n)
 {
@@ -39,7 +50,7 @@ static enum meta_field plain_field(const char *line, size_t n)
         return META_NONE;
     }
     for (size_t i = 0; i < sizeof field_names / sizeof *field_names; i++)
-        if (n >= field_names[i].n && strncasecmp(line, field_names[i].name, field_names[i].n) == 0)
+        if (has_name(line, n, field_names[i].name, field_names[i].n))
             return field_names[i].field;
     return META_NONE;
 }
@@ -55,7 +66,7 @@ static enum meta_field field_behind_escapes(const char *line, size_t n, bool *es
         n -= step;
     }
     const enum meta_field field = plain_field(line, n);
-    return field == META_LENGTH && strncasecmp(line, "Lines:", 6) == 0 ? META_NONE : field;
+    return field == META_LENGTH && (line[0] == 'L' || line[0] == 'l') ? META_NONE : field;
 }
 
 enum meta_field meta_field(const char *line, size_t n)
@@ -188,6 +199,7 @@ struct walk {
     unsigned block_fields;                /* fields seen since the last visible line */
     uint64_t block_start;
     bool scattered;                       /* a bookkeeping field outside the final run */
+    bool internal, delivered;             /* says that it is UW's pseudo message; has a field that delivery adds */
 };
 
 static void show_line(struct walk *w, const char *line, size_t n, bool hashed)
@@ -232,6 +244,29 @@ static void hide_line(struct walk *w, enum meta_field field, const char *line, s
     }
 }
 
+static bool begins(const char *line, size_t n, const char *with)
+{
+    const size_t k = strlen(with);
+    return n >= k && strncasecmp(line, with, k) == 0;
+}
+
+/* A sender cannot keep delivery from adding one of these, and no program writes them into a pseudo message. */
+static void note_origin(struct walk *w, const char *line, size_t n)
+{
+    switch (line[0] | 0x20) {
+    case 's':
+        w->internal = w->internal || (begins(line, n, "Subject:") && memmem(line, n, "FOLDER INTERNAL DATA", 20) != NULL);
+        break;
+    case 'r': case 'd': case 'e': case 'x':
+        w->delivered = w->delivered || begins(line, n, "Received:") || begins(line, n, "Return-Path:")
+            || begins(line, n, "Delivered-To:") || begins(line, n, "Delivery-Date:") || begins(line, n, "Envelope-To:")
+            || begins(line, n, "X-Original-To:");
+        break;
+    default:
+        break;
+    }
+}
+
 static void one_line(struct walk *w, enum meta_field *field, const char *line, size_t n)
 {
     const bool blank = line[0] == '\n' || (n == 2 && line[0] == '\r' && line[1] == '\n');
@@ -245,6 +280,8 @@ static void one_line(struct walk *w, enum meta_field *field, const char *line, s
             w->scattered = true;          /* folded: not our layout */
         return;
     }
+    if (w->info != NULL && !continuation)
+        note_origin(w, line, n);
     if (w->block_fields != 0 && !blank) {
         w->scattered = true;
         w->block_fields = 0;
@@ -279,6 +316,8 @@ void header_convert(const char *raw, size_t n, bool mboxo, bool verbatim, bool l
         out->len -= w.last_line;
     if (info == NULL)
         return;
+    if (info->meta.pseudo && (!w.internal || w.delivered))
+        info->meta.pseudo = info->meta.has_base = false;
     info->visible = w.bytes + (info->meta.verbatim ? 0 : w.bare);
     info->last_end = info->meta.verbatim && w.last_line == 2 ? 1 : w.last_line;
     info->last_field_end = info->meta.verbatim && w.last_field == 2 ? 1 : w.last_field;
@@ -378,10 +417,12 @@ void meta_replace(const char *header, size_t n, const struct meta_block *b, size
 /* Puts a value behind the colon and its space in place of the old one, padded; false if it is too long. */
 static bool put_value(char *line, size_t n, size_t from, const char *value, size_t size)
 {
+    if (from >= n || from < 2 || line[from - 2] != ':' || line[from - 1] != ' ')
+        return false;                     /* not as we write it */
     size_t room = n - 1 - from;           /* without the LF */
-    if (n > 1 && line[n - 2] == '\r')
+    if (room > 0 && line[n - 2] == '\r')
         room--;
-    if (from >= n || size > room)
+    if (size > room)
         return false;
     memcpy(line + from, value, size);
     memset(line + from + size, ' ', room - size);

@@ -8,7 +8,8 @@
  * Flags are merged three ways: what the file said when we last read or wrote it, what it says now, and what the index says
  * now. Another program's change is the difference of the first two, and is applied to the third.
  *
- * X-UID is believed only where X-IMAPbase holds: see believe_base and assign_new.
+ * Any of the fields may come from a sender: what is believed, and when, is said in doc/mbox.md and decided in believe_base,
+ * plausible_uid (here), find_place and set_new (refresh_match.c).
  *
  * The first scan of a mailbox of many messages goes into the index in pieces, under a name of its own until it is whole: so
  * memory is bounded, and nobody sees a part.
@@ -20,32 +21,49 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/xmalloc.h"
-#include "store/mailbox_private.h"
+#include "store/refresh_private.h"
 
-enum { TRIES = 5, PIECE = 1 << 15, STAGE_ALIVE = 5000 };       /* messages; ms since a session last added to its stage */
-struct stage;
-#define UID_SANE 0xf0000000u          /* an X-IMAPbase above this would let a sender use up the UIDs */
-
-struct scan_result {
-    struct message_record *list;
-    uint32_t *x_uid;                  /* 0: none */
-    size_t n, capacity, total;        /* total: with those in the stage */
-    struct stage *stage;              /* NULL: all stay in the list */
-    struct buf keywords;              /* names, extended as they are met */
-    bool mboxo, pseudo, has_base;
-    uint32_t base_validity, base_last, base_size;
-    uint64_t base_offset;
-    struct buf base_keywords;
+enum {
+    TRIES = 5,
+    PIECE = 1 << 15,                  /* messages */
+    STAGE_ALIVE = 5000,               /* ms since a session last added to its stage */
+    NAMES_BELIEVED = 48,              /* keywords that a file may bring; the rest of the places is for clients */
+    CLOCK_SLACK = 86400,              /* seconds by which a UIDVALIDITY may be ahead of our clock */
+    BLOCKS_LOOKED_AT = 1024           /* newest messages whose blocks are read again when new mail has come */
 };
+#define UID_SANE 0x40000000u          /* an X-IMAPbase above this would let a sender use up the UIDs */
 
 static void scan_result_free(struct scan_result *s)
 {
     free(s->list);
     free(s->x_uid);
+    free(s->file_uid);
     buf_free(&s->keywords);
     buf_free(&s->base_keywords);
+}
+
+/* Is the X-IMAPbase in the file to be believed? With our UIDVALIDITY, yes. Another one, only where the index knows nothing
+ * and the clock allows it: every program makes them from the time, and one from the future could never be replaced by a
+ * higher one. */
+static bool believe_base(const struct scan_result *s)
+{
+    if (!s->has_base || s->base_last >= UID_SANE)
+        return false;
+    return s->uidvalidity != 0 ? s->base_validity == s->uidvalidity : s->base_validity <= time(NULL) + CLOCK_SLACK;
+}
+
+/* The bit of a name that the file has. New names only where `create`, and only so many: a sender must leave some. */
+static int file_keyword(struct scan_result *s, const char *name, bool create)
+{
+    const int bit = keyword_bit(&s->keywords, str_z(name), false);
+    if (bit >= 0 || !create || s->names >= NAMES_BELIEVED)
+        return bit;
+    const int added = keyword_bit(&s->keywords, str_z(name), true);
+    s->names += added >= 0;
+    return added;
 }
 
 /* The keyword list of X-IMAPbase comes first, so that a mailbox without index keeps its order. */
@@ -53,14 +71,26 @@ static void note_base(struct scan_result *s, const struct scanned *found)
 {
     const struct meta *meta = found->meta;
     s->has_base = true;
-    s->pseudo = meta->pseudo;
     s->base_validity = meta->base_validity;
     s->base_last = meta->base_last;
     s->base_offset = found->record.offset + found->record.from_size + meta->base_offset;
     s->base_size = meta->base_size;
+    s->base = believe_base(s);
+    s->pseudo = s->base && meta->pseudo;
+    if (!s->base)
+        return;
     for (const char *p = meta->base_keywords.data; p != NULL && p < meta->base_keywords.data + meta->base_keywords.len;
          p += strlen(p) + 1)
-        keyword_bit(&s->keywords, str_z(p), true);
+        file_keyword(s, p, true);
+}
+
+/* X-UIDs ascend, up to the last one of X-IMAPbase. */
+static bool plausible_uid(struct scan_result *s, uint32_t x)
+{
+    if (!s->base || x <= s->last_x || x > s->base_last)
+        return false;
+    s->last_x = x;
+    return true;
 }
 
 static int stage_add(struct scan_result *s);
@@ -71,159 +101,31 @@ static int take_message(void *ctx, const struct scanned *found)
     const struct meta *meta = found->meta;
     if (s->n == PIECE && s->stage != NULL && stage_add(s) != 0)
         return -1;
-    if (found->record.offset == 0 || (s->total == 0 && !s->has_base)) {
+    if (s->n == 0 && !s->has_base) {
         if (meta->has_base)
             note_base(s, found);
-        if (meta->has_base && meta->pseudo)
+        if (s->pseudo)
             return 0;                         /* UW's pseudo message is no message */
+        s->has_base = true;                   /* none counts in a later message */
     }
     if (s->n == s->capacity) {
         s->capacity = s->capacity < 64 ? 64 : s->capacity * 2;
         s->list = xreallocarray(s->list, s->capacity, sizeof *s->list);
         s->x_uid = xreallocarray(s->x_uid, s->capacity, sizeof *s->x_uid);
+        s->file_uid = xreallocarray(s->file_uid, s->capacity, sizeof *s->file_uid);
     }
     struct message_record *r = &s->list[s->n];
+    const bool has_uid = meta->has_uid && plausible_uid(s, meta->uid);
     *r = found->record;
     for (const char *p = meta->keywords.data; p != NULL && p < meta->keywords.data + meta->keywords.len; p += strlen(p) + 1) {
-        const int bit = keyword_bit(&s->keywords, str_z(p), true);
+        const int bit = file_keyword(s, p, has_uid);
         if (bit >= 0)
             r->mbox_keywords |= (uint64_t)1 << bit;
     }
     r->keywords = r->mbox_keywords;
-    s->x_uid[s->n++] = meta->has_uid ? meta->uid : 0;
-    s->total++;
+    s->file_uid[s->n] = meta->has_uid ? meta->uid : 0;
+    s->x_uid[s->n++] = has_uid ? meta->uid : 0;
     return 0;
-}
-
-/* ---- matching ----------------------------------------------------------------------------------------------------- */
-
-/* Places of the old records by fingerprint: an open hash table of (place + 1), older first among equals. */
-struct table {
-    uint32_t *slots;
-    size_t mask;
-    const struct message_record *old;
-    size_t n;
-};
-
-static void table_fill(struct table *t, const struct message_record *old, size_t n)
-{
-    size_t size = 16;
-    while (size < n * 2)
-        size *= 2;
-    *t = (struct table){ .slots = xcalloc(size, sizeof *t->slots), .mask = size - 1, .old = old, .n = n };
-    for (size_t i = 0; i < n; i++) {
-        size_t at = (size_t)(old[i].fingerprint * 0x9e3779b97f4a7c15u >> 20) & t->mask;
-        while (t->slots[at] != 0)
-            at = (at + 1) & t->mask;
-        t->slots[at] = (uint32_t)i + 1;
-    }
-}
-
-/* The first old record with this fingerprint at or behind `from`; n if there is none. Bounded, so that thousands of equal
- * messages cost no square. */
-static size_t table_find(const struct table *t, uint64_t fingerprint, size_t from)
-{
-    size_t at = (size_t)(fingerprint * 0x9e3779b97f4a7c15u >> 20) & t->mask, best = t->n;
-    if (from < t->n && t->old[from].fingerprint == fingerprint)
-        return from;
-    for (int steps = 0; t->slots[at] != 0 && steps < 64; steps++, at = (at + 1) & t->mask) {
-        const size_t place = t->slots[at] - 1;
-        if (t->old[place].fingerprint == fingerprint && place >= from && place < best)
-            best = place;
-    }
-    return best;
-}
-
-static void merge(struct message_record *now, const struct message_record *old, uint64_t modseq)
-{
-    const unsigned changed = now->mbox_flags ^ old->mbox_flags;
-    const uint64_t changed_keywords = now->mbox_keywords ^ old->mbox_keywords;
-    now->flags = (uint8_t)((old->flags & ~changed) | (now->mbox_flags & changed));
-    now->keywords = (old->keywords & ~changed_keywords) | (now->mbox_keywords & changed_keywords);
-    now->uid = old->uid;
-    now->date = old->date;
-    now->zone = old->zone;
-    now->save_date = old->save_date;
-    now->modseq = now->flags == old->flags && now->keywords == old->keywords ? old->modseq : modseq;
-}
-
-struct match {
-    struct scan_result *found;
-    struct box_record *rec;
-    struct message_record *old;
-    size_t old_n;
-    bool base;                        /* X-IMAPbase holds: X-UIDs up to base_last are believed */
-    uint64_t modseq;                  /* for what is new or changed */
-    uint32_t believe_from;            /* X-UIDs below this were given by us */
-    uint32_t *gone;
-    size_t gone_n;
-};
-
-/* A UID for a message that the index does not know; those before it end at *last. What the file says is believed up to the
- * last UID of X-IMAPbase, where UIDs ascend, and never for a number that was given before. */
-static uint32_t assign_new(struct match *m, size_t i, uint32_t *last)
-{
-    const uint32_t x = m->found->x_uid[i];
-    struct box_record *rec = m->rec;
-    if (m->base && x > *last && x <= m->found->base_last && x >= m->believe_from)
-        return *last = x;
-    if (rec->uidnext <= *last)
-        rec->uidnext = *last + 1;
-    return *last = rec->uidnext++;
-}
-
-/* UIDs of our own begin behind those that the file may name. */
-static void begin_uids(struct match *m)
-{
-    m->believe_from = m->rec->uidnext;
-    if (m->base && m->rec->uidnext <= m->found->base_last)
-        m->rec->uidnext = m->found->base_last + 1;
-}
-
-static void set_new(struct match *m, size_t i, uint32_t *last, int64_t now)
-{
-    struct message_record *r = &m->found->list[i];
-    r->uid = assign_new(m, i, last);
-    r->modseq = m->modseq;
-    r->save_date = now;
-}
-
-/* All of the file against all of the index. A known message behind a new one cannot keep its lower UID. */
-static void match_all(struct match *m)
-{
-    struct table t;
-    size_t from = 0;
-    uint32_t last = 0;
-    const int64_t now = time(NULL);
-    bool *kept = xcalloc(m->old_n + 1, sizeof *kept);
-    table_fill(&t, m->old, m->old_n);
-    for (size_t i = 0; i < m->found->n; i++) {
-        struct message_record *r = &m->found->list[i];
-        const size_t place = table_find(&t, r->fingerprint, from);
-        if (place < m->old_n && m->old[place].uid > last) {
-            merge(r, &m->old[place], m->modseq);
-            kept[place] = true;
-            last = r->uid;
-            from = place + 1;
-        } else {
-            set_new(m, i, &last, now);
-        }
-    }
-    m->gone = xreallocarray(NULL, m->old_n + 1, sizeof *m->gone);
-    for (size_t i = 0; i < m->old_n; i++)
-        if (!kept[i])
-            m->gone[m->gone_n++] = m->old[i].uid;
-    free(kept);
-    free(t.slots);
-}
-
-/* Is the X-IMAPbase in the file to be believed? With our UIDVALIDITY, yes. Another one, only where the index knows nothing:
- * else it may come from a sender. */
-static bool believe_base(const struct scan_result *s, const struct box_record *rec)
-{
-    if (!s->has_base || s->base_last >= UID_SANE)
-        return false;
-    return rec->uidvalidity == 0 || s->base_validity == rec->uidvalidity;
 }
 
 /* ---- the steps ---------------------------------------------------------------------------------------------------- */
@@ -239,7 +141,7 @@ static uint64_t clock_modseq(void)
 static int begin_box(struct index_txn *t, struct match *m, struct store_error *e)
 {
     struct box_record *rec = m->rec;
-    if (believe_base(m->found, rec))
+    if (m->found->base)
         rec->uidvalidity = m->found->base_validity;
     else if (index_new_uidvalidity(t, &rec->uidvalidity, e) != 0)
         return -1;
@@ -248,15 +150,16 @@ static int begin_box(struct index_txn *t, struct match *m, struct store_error *e
     return 0;
 }
 
-/* Messages that the file calls old are not \Recent; what comes behind the last of them is. */
+/* Messages that the file calls old are not \Recent, up to the first that is new: one that claims to be old takes the
+ * mark from no other. */
 static void claim_old(struct box_record *rec, const struct message_record *list, size_t n)
 {
-    for (size_t i = n; i > 0; i--) {
-        if (list[i - 1].bits & RECORD_OLD) {
-            if (list[i - 1].uid >= rec->recent_uid)
-                rec->recent_uid = list[i - 1].uid + 1;
+    for (size_t i = 0; i < n; i++) {
+        if (list[i].uid < rec->recent_uid)
+            continue;
+        if (!(list[i].bits & RECORD_OLD))
             return;
-        }
+        rec->recent_uid = list[i].uid + 1;
     }
 }
 
@@ -320,9 +223,9 @@ static int stage_begin(struct stage *g, struct scan_result *s, struct index_txn 
     g->m = (struct match){ .found = s, .rec = &g->rec };
     if (begin_box(t, &g->m, g->e) != 0)
         return -1;
-    g->m.base = believe_base(s, &g->rec);
+    g->m.base = s->base;
     g->m.modseq = ++g->rec.highestmodseq;
-    begin_uids(&g->m);
+    match_begin_uids(&g->m);
     return 0;
 }
 
@@ -345,7 +248,9 @@ static int stage_add(struct scan_result *s)
     }
     g->begun = true;
     for (size_t i = 0; rc == 0 && i < s->n; i++)
-        set_new(&g->m, i, &g->last, now);
+        match_set_new(&g->m, i, &g->last, now);
+    for (size_t i = 0; rc == 0 && i < s->n; i++)
+        match_check_block(&g->m, i);
     if (rc == 0) {
         claim_old(&g->rec, s->list, s->n);
         g->rec.file.mtime = now;
@@ -374,12 +279,15 @@ static int store_all(struct index_txn *t, struct match *m, struct store_error *e
     struct box_record *rec = m->rec;
     struct scan_result *s = m->found;
     m->modseq = ++rec->highestmodseq;
-    begin_uids(m);
-    match_all(m);
+    match_begin_uids(m);
+    match_everything(m);
     note_sealed(rec, s, m->base);
     claim_old(rec, s->list, s->n);
     for (size_t i = 0; i < m->gone_n; i++)
         if (index_delete_cache(t, rec->id, m->gone[i], e) != 0)
+            return -1;
+    for (size_t i = 0; i < m->edited_n; i++)
+        if (index_delete_cache(t, rec->id, m->edited[i], e) != 0)
             return -1;
     if (m->gone_n > 0) {
         rec->expunge_modseq = m->modseq;
@@ -397,10 +305,12 @@ static int store_tail(struct index_txn *t, struct match *m, const struct message
     const int64_t now = time(NULL);
     uint32_t last = last_record->uid;
     m->modseq = ++rec->highestmodseq;
-    begin_uids(m);
-    merge(&s->list[0], last_record, m->modseq);
+    match_begin_uids(m);
+    match_merge(&s->list[0], last_record, m->modseq);
     for (size_t i = 1; i < s->n; i++)
-        set_new(m, i, &last, now);
+        match_set_new(m, i, &last, now);
+    for (size_t i = 0; i < s->n; i++)
+        match_check_block(m, i);
     claim_old(rec, s->list + 1, s->n - 1);
     return index_append(t, rec, s->list, s->n, true, e);
 }
@@ -451,19 +361,88 @@ static void begin_scan(const struct box *b, const struct before *was, struct sca
 {
     memset(s, 0, sizeof *s);
     s->mboxo = b->store->settings->mboxo;
+    s->uidvalidity = was->known ? was->rec.uidvalidity : 0;
     buf_add(&s->keywords, was->keywords.data, was->keywords.len);
+    for (size_t i = 0; i < was->keywords.len; i++)
+        s->names += was->keywords.data[i] == 0;
+}
+
+/* The base line as we know it: no other program has given UIDs since. */
+static bool base_is_there(const struct box *b, const struct box_record *rec)
+{
+    struct header_info info;
+    if (!(rec->bits & BOX_SEALED))
+        return true;
+    char *line = xmalloc((size_t)rec->base_size + 1);
+    const bool whole = pread(b->fd, line, rec->base_size, (off_t)rec->base_offset) == (ssize_t)rec->base_size;
+    bool same = false;
+    if (whole) {
+        header_convert(line, rec->base_size, true, false, false, NULL, &info);
+        same = info.meta.base_validity == rec->uidvalidity && info.meta.base_last == rec->base_last;
+        meta_free(&info.meta);
+    }
+    free(line);
+    return same;
+}
+
+/* Does the block of r say what it said? */
+static bool block_is_there(const struct box *b, struct buf *names, const struct message_record *r, uint64_t offset)
+{
+    char *block = xmalloc((size_t)r->block_size + 1);
+    struct header_info info;
+    bool same = false;
+    if (pread(b->fd, block, r->block_size, (off_t)(offset + r->block_offset)) == r->block_size) {
+        uint64_t keywords = 0;
+        bool known = true;
+        header_convert(block, r->block_size, true, false, false, NULL, &info);
+        const struct meta *meta = &info.meta;
+        for (const char *p = meta->keywords.data; p != NULL && p < meta->keywords.data + meta->keywords.len; p += strlen(p) + 1) {
+            const int bit = keyword_bit(names, str_z(p), false);
+            known = known && bit >= 0;
+            keywords |= bit >= 0 ? (uint64_t)1 << bit : 0;
+        }
+        same = known && keywords == r->mbox_keywords && meta->uid == r->uid
+            && (meta->flags & ~(unsigned)FLAG_OLD) == r->mbox_flags;
+        meta_free(&info.meta);
+    }
+    free(block);
+    return same;
+}
+
+/* New mail alone, or has another program changed flags where they are, too? The newest messages are looked at: they are those
+ * that people work with, and new mail must not cost the whole mailbox. Changes in older ones are seen by the next scan. */
+static int only_tail(struct box *b, struct before *was, struct store_error *e)
+{
+    struct index_txn t;
+    uint32_t left = BLOCKS_LOOKED_AT;
+    bool same = base_is_there(b, &was->rec);
+    if (index_begin(b->store->index, false, &t, e) != 0)
+        return -1;
+    const struct chunk_info *infos = index_chunks(&t, &was->rec);
+    for (uint32_t c = infos != NULL ? was->rec.chunk_count : 0; same && left > 0 && c > 0; c--) {
+        const struct message_record *r = index_chunk(&t, b->id, &infos[c - 1]);
+        for (uint32_t i = infos[c - 1].count; same && r != NULL && left > 0 && i > 0; i--, left--)
+            if (r[i - 1].bits & RECORD_BLOCK)
+                same = block_is_there(b, &was->keywords, &r[i - 1], infos[c - 1].base + r[i - 1].offset);
+    }
+    index_abort(&t);
+    return same;
 }
 
 /* Scans the tail if the old last message is at its place (1), else the whole file (0); -1. */
-static int scan_file(struct box *b, const struct before *was, struct scan_result *s, struct stage *g, struct store_error *e)
+static int scan_file(struct box *b, struct before *was, struct scan_result *s, struct stage *g, struct store_error *e)
 {
     uint64_t end = 0;
     begin_scan(b, was, s);
     if (was->tail && was->file.inode == was->rec.file.inode && was->file.size > was->rec.file.size
         && was->file.size > was->last.offset && quoting_fits(b, &was->rec)) {
-        s->has_base = true;                  /* not the first message: no base is taken from here */
-        const int rc = mbox_scan(b->fd, was->last.offset, s->mboxo, take_message, s, &end, e);
-        s->has_base = false;
+        int rc = only_tail(b, was, e);
+        if (rc < 0)
+            return -1;
+        s->has_base = true;                  /* not the first message: no base is taken from here, nor any new X-UID */
+        s->base = was->rec.bits & BOX_SEALED;
+        s->base_last = was->last.uid;
+        rc = rc == 1 ? mbox_scan(b->fd, was->last.offset, s->mboxo, take_message, s, &end, e) : 1;
         if (rc == 0 && s->n > 0 && s->list[0].fingerprint == was->last.fingerprint && s->list[0].offset == was->last.offset)
             return 1;
         scan_result_free(s);
@@ -497,7 +476,7 @@ static int store_scan(struct box *b, struct before *was, struct scan_result *s, 
     else if (!was->known)
         rc = begin_box(&t, &m, e);
     b->id = out->id;
-    m.base = tail ? (out->bits & BOX_SEALED) != 0 : believe_base(s, out);
+    m.base = tail ? (out->bits & BOX_SEALED) != 0 : s->base;
     if (tail)
         s->base_last = out->base_last;
     if (rc == 0 && !tail && was->known) {
@@ -516,6 +495,7 @@ static int store_scan(struct box *b, struct before *was, struct scan_result *s, 
         rc = index_put_box(&t, out, e);
     free(m.old);
     free(m.gone);
+    free(m.edited);
     if (rc != 0) {
         index_abort(&t);
         return -1;
