@@ -150,16 +150,17 @@ static int begin_box(struct index_txn *t, struct match *m, struct store_error *e
     return 0;
 }
 
-/* Messages that the file calls old are not \Recent, up to the first that is new: one that claims to be old takes the
- * mark from no other. */
-static void claim_old(struct box_record *rec, const struct message_record *list, size_t n)
+/* Messages that the file calls old are not \Recent, up to the first that is new: one that claims to be old takes the mark from
+ * no other. In a mailbox that we see for the first time all up to the last old one were there for another program. */
+static void claim_old(struct box_record *rec, const struct message_record *list, size_t n, bool first)
 {
     for (size_t i = 0; i < n; i++) {
         if (list[i].uid < rec->recent_uid)
             continue;
-        if (!(list[i].bits & RECORD_OLD))
+        if (list[i].bits & RECORD_OLD)
+            rec->recent_uid = list[i].uid + 1;
+        else if (!first)
             return;
-        rec->recent_uid = list[i].uid + 1;
     }
 }
 
@@ -252,7 +253,7 @@ static int stage_add(struct scan_result *s)
     for (size_t i = 0; rc == 0 && i < s->n; i++)
         match_check_block(&g->m, i);
     if (rc == 0) {
-        claim_old(&g->rec, s->list, s->n);
+        claim_old(&g->rec, s->list, s->n, true);
         g->rec.file.mtime = now;
         rc = index_append(&t, &g->rec, s->list, s->n, false, g->e);
     }
@@ -282,7 +283,7 @@ static int store_all(struct index_txn *t, struct match *m, struct store_error *e
     match_begin_uids(m);
     match_everything(m);
     note_sealed(rec, s, m->base);
-    claim_old(rec, s->list, s->n);
+    claim_old(rec, s->list, s->n, m->old_n == 0);
     for (size_t i = 0; i < m->gone_n; i++)
         if (index_delete_cache(t, rec->id, m->gone[i], e) != 0)
             return -1;
@@ -311,7 +312,7 @@ static int store_tail(struct index_txn *t, struct match *m, const struct message
         match_set_new(m, i, &last, now);
     for (size_t i = 0; i < s->n; i++)
         match_check_block(m, i);
-    claim_old(rec, s->list + 1, s->n - 1);
+    claim_old(rec, s->list + 1, s->n - 1, false);
     return index_append(t, rec, s->list, s->n, true, e);
 }
 

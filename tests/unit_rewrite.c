@@ -154,7 +154,7 @@ static void power_cut(void)
 static bool hit(void)
 {
     calls++;
-    if (mode == FAIL_ALL && calls >= stop_at)
+    if (mode == FAIL_ALL && stop_at > 0 && calls >= stop_at)
         return true;
     if (calls != stop_at)
         return false;
@@ -360,8 +360,11 @@ static int make(const char *name, bool full)
 /* 0 done, 7 failed. */
 static int do_it(enum kind kind, int fd, int target)
 {
+    const long wanted = stop_at;
+    stop_at = 0;
     struct mbox_journal *j = mbox_journal_open(dirfd_, "journal");
     struct store_error e;
+    stop_at = wanted;
     if (j == NULL)
         return 7;
     if (mode == POWER) {
