@@ -316,8 +316,8 @@ static pid_t hold_in_child(enum mbox_lock_kind kind)
     assert_int_equal(pipe(ends), 0);
     const pid_t pid = fork();
     if (pid == 0) {
-        struct user u;
         struct store_error e;
+        struct user u;
         open_user(&u, "box");
         if (mbox_lock_acquire(u.lock, kind, 1000, &e) != 0 || write(ends[1], "x", 1) != 1)
             _exit(1);
@@ -427,8 +427,6 @@ static void test_holder(void **state)
     expect_text(&u, want);
     unlinkat(dirfd, "box.lock", 0);
     close(other);
-    close(ends[0]);
-    close(ends[1]);
     close_user(&u);
 }
 
@@ -522,8 +520,8 @@ static void test_disk_full(void **state)
     struct user u;
     struct store_error e;
     char name[20], octets[4096] = "x";
-    struct stat st;
     const int outside = dirfd;
+    struct stat st;
     if (mount("none", *state, "tmpfs", 0, "size=64k,nr_inodes=12") != 0) {
         print_message("no tmpfs can be mounted: %s\n", strerror(errno));
         skip();
