@@ -4,6 +4,7 @@ of all mailboxes may be seen after a session that came so far.
 A scenario is a list of commands. Run without faults, but only to the kth command, it gives the state S(k): all mailboxes
 as a fresh session sees them. A session that was ended while command k+1 was on its way must leave S(k) or S(k+1): so each
 command is there whole or not at all, what was answered OK is there, and nothing else has changed by an octet."""
+import atexit
 import fcntl
 import hashlib
 import json
@@ -12,6 +13,7 @@ import multiprocessing
 import os
 import re
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -48,6 +50,8 @@ class Tools:
         self.disk = tempfile.mkdtemp(prefix='imapd-crash.', dir=os.environ.get('TMPDIR', '/tmp'))
         for d in (self.top, self.disk):
             os.chmod(d, 0o755)
+        atexit.register(self.remove, os.getpid())
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))         # the time limit: clean up too
         self.imapd = self.take(os.environ.get('IMAPD_STEPS') or os.path.join(os.environ['BUILDDIR_PLAIN'], 'tests', 'imapd_steps'))
         self.faultrun = self.take(os.path.join(os.environ['BUILDDIR_PLAIN'], 'tests', 'faultrun'))
         self.config = os.path.join(self.disk, 'conf')
@@ -65,7 +69,9 @@ class Tools:
         out = subprocess.run([self.faultrun, '--root', '/', '--', 'true'], capture_output=True, text=True)
         return out.returncode == 0, (out.stdout + out.stderr).strip()
 
-    def remove(self):
+    def remove(self, owner):
+        if os.getpid() != owner or os.environ.get('CRASH_KEEP'):
+            return
         shutil.rmtree(self.top, ignore_errors=True)
         shutil.rmtree(self.disk, ignore_errors=True)
 
