@@ -396,7 +396,7 @@ static int update(struct box *b, struct box_record *out, struct store_error *e)
             buf_free(&was.keywords);
             return 0;
         }
-        int tail = rc == 0 ? scan_file(b, &was, &s, e) : -1;
+        const int tail = rc == 0 ? scan_file(b, &was, &s, e) : -1;
         rc = tail < 0 ? -1 : store_scan(b, &was, &s, tail, out, e);
         scan_result_free(&s);
         buf_free(&was.keywords);
