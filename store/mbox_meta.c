@@ -429,14 +429,36 @@ static bool put_value(char *line, size_t n, size_t from, const char *value, size
     return true;
 }
 
+/* Names that stand in a base line already: what lies behind its two numbers. */
+static struct str base_names(const char *line, size_t n)
+{
+    const char *p = memchr(line, ':', n), *const end = line + n;
+    uint32_t skipped;
+    if (p == NULL || (p++, !number(&p, end, &skipped) || !number(&p, end, &skipped)))
+        return STR("");
+    while (p < end && *p == ' ')
+        p++;
+    size_t names = (size_t)(end - p);
+    while (names > 0 && (unsigned char)p[names - 1] <= ' ')
+        names--;
+    return (struct str){ p, names };
+}
+
 bool meta_update_base(char *line, size_t n, uint32_t validity, uint32_t last, struct str keywords)
 {
-    struct buf value = { 0 };
     const char *colon = memchr(line, ':', n);
-    buf_printf(&value, "%010u %010u ", validity, last);
-    buf_add(&value, keywords.p, keywords.n);
-    const bool fits = colon != NULL && put_value(line, n, (size_t)(colon - line) + 2, value.data, value.len);
-    buf_free(&value);
+    const struct str names = keywords.n > 0 ? keywords : base_names(line, n);
+    bool fits = false;
+    for (int padded = 1; colon != NULL && !fits && padded >= 0; padded--) {
+        struct buf value = { 0 };
+        buf_printf(&value, padded ? "%010u %010u" : "%u %u", validity, last);
+        if (names.n > 0) {
+            buf_addc(&value, ' ');
+            buf_add(&value, names.p, names.n);
+        }
+        fits = put_value(line, n, (size_t)(colon - line) + 2, value.data, value.len);
+        buf_free(&value);
+    }
     return fits;
 }
 

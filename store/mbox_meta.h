@@ -63,6 +63,7 @@ void meta_replace(const char *header, size_t n, const struct meta_block *b, size
  * every line where it is: a torn write gives old or new values, never a broken line. False: it does not fit, nothing is
  * changed. */
 bool meta_update(char *block, size_t n, const struct meta_block *b);
-/* The same for a single X-IMAPbase or X-IMAP line. */
+/* The same for a single X-IMAPbase or X-IMAP line; empty keywords leave the names that are there. Numbers are padded as far as
+ * there is room. */
 bool meta_update_base(char *line, size_t n, uint32_t validity, uint32_t last, struct str keywords);
 #endif

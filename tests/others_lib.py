@@ -212,13 +212,12 @@ class Alpine(Program):
         """Keys on the index; returns what it shows at first: subject -> (flag letters, keywords)."""
         s = Screen(self.home, ['alpine', '-p', self.rc, '-i'])
         try:
-            s.until(r'\d+ +[\[*NAD\]-]')
+            s.until(r'(?m)^ *\+? *1 +\S.*\n')
             time.sleep(0.3)
             seen = {}
-            for m in re.finditer(r'^ *\+? *(\d+) +(\S.*?\S|\S)\s*$', s.text(), re.M):
-                part = re.match(r'(.{8}) (.{30})(.*)', m.group(2) + ' ' * 60)
-                if part:
-                    seen[part.group(2).strip()] = (set(part.group(1)) & set('*NAD'), part.group(3).strip())
+            for line in s.text().split('\n')[1:]:
+                if line[:5].strip(' +').isdigit():
+                    seen[line[12:43].strip()] = (set(line[5:12]) & set('*UAD'), line[43:].strip())
             for key in keys:
                 s.keys(key)
                 time.sleep(0.25)
