@@ -51,7 +51,8 @@ class Tools:
         for d in (self.top, self.disk):
             os.chmod(d, 0o755)
         atexit.register(self.remove, os.getpid())
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))         # the time limit: clean up too
+        owner = os.getpid()          # the time limit: clean up too; a worker of a pool just ends
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1) if os.getpid() == owner else os._exit(1))
         self.imapd = self.take(os.environ.get('IMAPD_STEPS') or os.path.join(os.environ['BUILDDIR_PLAIN'], 'tests', 'imapd_steps'))
         self.faultrun = self.take(os.path.join(os.environ['BUILDDIR_PLAIN'], 'tests', 'faultrun'))
         self.config = os.path.join(self.disk, 'conf')
