@@ -10,7 +10,6 @@ sys.path.insert(0, os.path.join(os.environ['SRCDIR'], 'tests', 'lib'))
 from imapwire import Client, Home, Wrong, wait_for
 
 DOVECOT = '/usr/lib/dovecot/imap'
-RECENT = re.compile(rb'\[UIDVALIDITY (\d+)\]')
 
 
 def number(untagged, word):
