@@ -52,7 +52,7 @@ static int each(void *ctx, const struct scanned *found)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct store_error e;
-    uint64_t end;
+    uint64_t end = UINT64_MAX;
     if (size == 0 || size > 1 << 16)
         return 0;
     struct seen s = { .fd = memfd_create("fuzz", MFD_CLOEXEC), .mboxo = data[0] & 1 };

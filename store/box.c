@@ -278,13 +278,16 @@ int box_lock(struct box *b, enum mbox_lock_kind kind, struct box_record *rec, st
     struct box_record own;
     if (kind == MBOX_LOCK_EXCLUSIVE && b->readonly)
         return store_fail(e, STORE_NOPERM, 0, "%s is read-only", b->name.text);
-    if (acquire(b, kind, e) != 0)
-        return -1;
-    if (recover(b, kind, e) != 0 || box_refresh(b, rec != NULL ? rec : &own, e) != 0) {
+    const int64_t deadline = now_ms() + b->store->settings->lock_timeout * 1000;
+    do {
+        b->disturbed = false;
+        if (acquire(b, kind, e) != 0)
+            return -1;
+        if (recover(b, kind, e) == 0 && box_refresh(b, rec != NULL ? rec : &own, e) == 0)
+            return 0;
         box_unlock(b);
-        return -1;
-    }
-    return 0;
+    } while (b->disturbed && now_ms() < deadline);
+    return -1;
 }
 
 void box_unlock(struct box *b)

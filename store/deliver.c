@@ -175,7 +175,7 @@ static int write_index(struct commit *c, struct store_error *e)
 {
     struct index_txn t;
     struct box_record now;
-    uint64_t end;
+    uint64_t end = UINT64_MAX;
     c->list = xcalloc(c->d->n + 1, sizeof *c->list);
     if (mbox_scan(c->b->fd, c->first, c->d->store->settings->mboxo, take_new, c, &end, e) < 0)
         return -1;

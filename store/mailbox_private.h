@@ -28,6 +28,7 @@ struct box {
     struct mbox_lock *lock;
     uint64_t id;                     /* 0 until the index knows it */
     bool readonly;                   /* the file cannot be written */
+    bool disturbed;                  /* a delivery began while new mail was read: not believed */
 };
 /* Opens the file (read-write if permitted and wanted). 0 or -1. */
 int box_open(struct box *b, struct store *s, const struct mailbox_name *name, bool readonly, struct store_error *e);

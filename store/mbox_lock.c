@@ -269,6 +269,11 @@ static int in_use(const struct mbox_lock *l, const char *busy, int64_t waited, s
     return store_fail(e, STORE_INUSE, 0, "%.60s is locked by another program (%s)", l->leaf != NULL ? l->leaf : "the mailbox", who);
 }
 
+bool mbox_lock_disturbed(const struct mbox_lock *l)
+{
+    return l->held == MBOX_LOCK_SHARED && l->dotlock != NULL && dotlock_is_busy(l->dotlock);
+}
+
 int mbox_lock_acquire(struct mbox_lock *l, enum mbox_lock_kind kind, unsigned timeout_ms, struct store_error *e)
 {
     const int64_t begin = now_ms(CLOCK_MONOTONIC);

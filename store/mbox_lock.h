@@ -31,6 +31,8 @@ enum mbox_lock_kind mbox_lock_held(const struct mbox_lock *l);
  * alone. timeout_ms 0 tries once. 0 or -1 with held NONE. */
 int mbox_lock_acquire(struct mbox_lock *l, enum mbox_lock_kind kind, unsigned timeout_ms, struct store_error *e);
 void mbox_lock_release(struct mbox_lock *l);
+/* Held shared, and somebody took the dotlock since: an agent that knows no other lock may be writing. */
+bool mbox_lock_disturbed(const struct mbox_lock *l);
 /* In long work, at least each minute: keeps the dotlock from becoming stale. */
 void mbox_lock_touch(struct mbox_lock *l);
 #endif

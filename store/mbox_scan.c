@@ -21,7 +21,7 @@ struct scan {
     bool mboxo, eof;
     char *data;                      /* window: file octets [base, base+len) */
     size_t cap, len, at;
-    uint64_t base;
+    uint64_t base, limit;            /* limit: where the file ends for us */
     struct store_error *e;
 };
 
@@ -46,7 +46,9 @@ static int fill(struct scan *s)
         s->cap *= 2;
         s->data = xrealloc(s->data, s->cap);
     }
-    const ssize_t got = pread(s->fd, s->data + s->len, s->cap - s->len, (off_t)(s->base + s->len));
+    const uint64_t from = s->base + s->len, left = s->limit > from ? s->limit - from : 0;
+    const size_t room = s->cap - s->len;
+    const ssize_t got = pread(s->fd, s->data + s->len, left < room ? (size_t)left : room, (off_t)from);
     if (got < 0 && errno == EINTR)
         return 1;
     if (got < 0)
@@ -351,7 +353,7 @@ static int scan_all(struct scan *s, int (*each)(void *ctx, const struct scanned 
 int mbox_scan(int fd, uint64_t from, bool mboxo, int (*each)(void *ctx, const struct scanned *message), void *ctx,
               uint64_t *end, struct store_error *e)
 {
-    struct scan s = { .fd = fd, .mboxo = mboxo, .base = from, .cap = WINDOW, .data = xmalloc(WINDOW), .e = e };
+    struct scan s = { .fd = fd, .mboxo = mboxo, .base = from, .limit = *end, .cap = WINDOW, .data = xmalloc(WINDOW), .e = e };
     const int rc = scan_all(&s, each, ctx);
     *end = s.base + s.at;
     free(s.data);

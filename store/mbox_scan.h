@@ -10,8 +10,8 @@ struct scanned {
     struct message_record record;      /* offset absolute; uid, modseq, keywords and save_date not filled */
     const struct meta *meta;           /* what the header says; valid during the call */
 };
-/* Reads fd from offset `from` (the start of a From_ line, or of blank lines before the first) to the end of the file and
- * calls each for every message; non-zero from each stops and is returned. *end is where reading ended. Octets that are no
+/* Reads fd from offset `from` (the start of a From_ line, or of blank lines before the first) to offset *end or the end of the
+ * file and calls each for every message; non-zero from each stops and is returned. *end is then where reading ended. Octets that are no
  * message (a file that does not begin with a From_ line): STORE_CORRUPTION. -1 on failure. */
 int mbox_scan(int fd, uint64_t from, bool mboxo, int (*each)(void *ctx, const struct scanned *message), void *ctx,
               uint64_t *end, struct store_error *e);

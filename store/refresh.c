@@ -433,7 +433,7 @@ static int only_tail(struct box *b, struct before *was, struct store_error *e)
 /* Scans the tail if the old last message is at its place (1), else the whole file (0); -1. */
 static int scan_file(struct box *b, struct before *was, struct scan_result *s, struct stage *g, struct store_error *e)
 {
-    uint64_t end = 0;
+    uint64_t end = was->file.size;           /* what comes meanwhile is not looked at: it may be half a message */
     begin_scan(b, was, s);
     if (was->tail && was->file.inode == was->rec.file.inode && was->file.size > was->rec.file.size
         && was->file.size > was->last.offset && quoting_fits(b, &was->rec)) {
@@ -448,6 +448,7 @@ static int scan_file(struct box *b, struct before *was, struct scan_result *s, s
             return 1;
         scan_result_free(s);
         begin_scan(b, was, s);
+        end = was->file.size;
     }
     s->stage = was->known ? NULL : g;
     if (mbox_scan(b->fd, 0, s->mboxo, take_message, s, &end, e) != 0 || (g->begun && s->n > 0 && stage_add(s) != 0))
@@ -504,6 +505,15 @@ static int store_scan(struct box *b, struct before *was, struct scan_result *s, 
     return index_commit(&t, e);
 }
 
+/* With the shared lock alone, an agent that knows no lock but the dotlock may be writing. It was not when the file was found to
+ * be `was`, if nobody has the dotlock now and the file is still the same: half a message must not be taken for a whole one. */
+static bool is_disturbed(const struct box *b, const struct file_identity *was)
+{
+    struct file_identity now;
+    return mbox_lock_held(b->lock) == MBOX_LOCK_SHARED
+        && (mbox_lock_disturbed(b->lock) || box_identity(b, &now, NULL) != 0 || !box_same_file(&now, was));
+}
+
 static int update(struct box *b, struct box_record *out, struct store_error *e)
 {
     for (int i = 0; i < TRIES; i++) {
@@ -512,6 +522,9 @@ static int update(struct box *b, struct box_record *out, struct store_error *e)
         int rc = look_at_index(b, &was, e);
         if (rc == 0)
             rc = box_identity(b, &was.file, e);
+        b->disturbed = rc == 0 && is_disturbed(b, &was.file);
+        if (b->disturbed)                    /* box_lock begins again */
+            rc = store_fail(e, STORE_INUSE, 0, "%s is being written to", b->name.text);
         if (rc == 0 && was.known && box_same_file(&was.file, &was.rec.file) && quoting_fits(b, &was.rec)) {
             *out = was.rec;
             buf_free(&was.keywords);
