@@ -18,11 +18,13 @@
 #include <unistd.h>
 
 #include "auth/auth.h"
+#include "auth/become.h"
 #include "auth/channel.h"
 #include "auth/sandbox.h"
 #include "base/config.h"
 #include "base/log.h"
 #include "base/xmalloc.h"
+#include "maint.h"
 #include "session/session.h"
 #include "store/store.h"
 
@@ -36,10 +38,17 @@
 struct options {
     const char *config;                /* NULL: the default place, which may be empty */
     bool preauth;
+    enum maint_task task;
+    const char *user, *backup;         /* of the offline tools */
+    char **files;
+    int n;
 };
 
 static const char usage[] =
     "usage: imapd [--config FILE] [--preauth]\n"
+    "       imapd [--config FILE] [--user NAME] --check [FILE...]\n"
+    "       imapd [--config FILE] [--user NAME] [--backup DIR] --repair FILE...\n"
+    "       imapd [--config FILE] [--user NAME] --recover | --seal FILE...\n"
     "       imapd --version | --help\n"
     "\n"
     "An IMAP server on standard input and output. As root, by inetd, xinetd or a systemd socket: login, then the user's mail.\n"
@@ -47,28 +56,54 @@ static const char usage[] =
     "\n"
     "  --config FILE   read settings from FILE, not from " SYSCONFDIR "/imapd/imapd.conf; see imapd.conf(5)\n"
     "  --preauth       serve the user's mail without login even on a network connection\n"
+    "  --check         say what is wrong in mailboxes (all of the user's without FILE); exit status 0 nothing, 1 something, 2 unread\n"
+    "  --repair        mend what can be mended without losing an octet, after a copy (beside the file or in --backup DIR)\n"
+    "  --recover       finish a change that a crash interrupted\n"
+    "  --seal          write UIDs into the mailbox files\n"
+    "  --user NAME     as root: work as this user\n"
     "  --version       print the version\n"
     "  --help          print this\n";
 
+static void set_task(struct options *o, enum maint_task task)
+{
+    if (o->task != MAINT_NONE) {
+        fputs(usage, stderr);
+        exit(2);
+    }
+    o->task = task;
+}
+
 static void parse_options(struct options *o, int argc, char **argv)
 {
-    enum { CONFIG = 1, PREAUTH, VERSION, HELP };
+    enum { CONFIG = 1, PREAUTH, CHECK, REPAIR, RECOVER, SEAL, USER, BACKUP, VERSION, HELP };
     static const struct option names[] = {
         { "config", required_argument, NULL, CONFIG }, { "preauth", no_argument, NULL, PREAUTH },
+        { "check", no_argument, NULL, CHECK }, { "repair", no_argument, NULL, REPAIR },
+        { "recover", no_argument, NULL, RECOVER }, { "seal", no_argument, NULL, SEAL },
+        { "user", required_argument, NULL, USER }, { "backup", required_argument, NULL, BACKUP },
         { "version", no_argument, NULL, VERSION }, { "help", no_argument, NULL, HELP }, { NULL, 0, NULL, 0 }
     };
     for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         switch (c) {
         case CONFIG: o->config = optarg; break;
         case PREAUTH: o->preauth = true; break;
+        case CHECK: set_task(o, MAINT_CHECK); break;
+        case REPAIR: set_task(o, MAINT_REPAIR); break;
+        case RECOVER: set_task(o, MAINT_RECOVER); break;
+        case SEAL: set_task(o, MAINT_SEAL); break;
+        case USER: o->user = optarg; break;
+        case BACKUP: o->backup = optarg; break;
         case VERSION: puts("imapd " PACKAGE_VERSION); exit(0);
         case HELP: fputs(usage, stdout); exit(0);
         default: fputs(usage, stderr); exit(EX_USAGE);
         }
     }
-    if (optind < argc) {
+    o->files = argv + optind;
+    o->n = argc - optind;
+    if (o->task == MAINT_NONE ? o->n > 0 || o->user != NULL || o->backup != NULL
+                              : (o->n == 0 && o->task != MAINT_CHECK) || (o->backup != NULL && o->task != MAINT_REPAIR)) {
         fputs(usage, stderr);
-        exit(EX_USAGE);
+        exit(o->task == MAINT_NONE ? EX_USAGE : 2);
     }
 }
 
@@ -267,6 +302,35 @@ static int run_as_user(const struct config *c, bool network_too)
     return status;
 }
 
+/* root works as the user named, never on a user's files with its own rights: links and names there are the user's. */
+static int run_offline(const struct config *c, const struct options *o, bool root)
+{
+    int locker_fd = -1;
+    if (root != (o->user != NULL)) {
+        fputs(root ? "imapd: root must say whose mail it is: --user NAME\n" : "imapd: --user is for root\n", stderr);
+        return 2;
+    }
+    const struct passwd *pw = root ? getpwnam(o->user) : getpwuid(getuid());
+    char number[24];
+    snprintf(number, sizeof number, "%lu", (unsigned long)getuid());
+    if (root && (pw == NULL || pw->pw_uid == 0)) {
+        fprintf(stderr, "imapd: %s: %s\n", o->user, pw == NULL ? "no such user" : "is root");
+        return 2;
+    }
+    struct account a = {
+        .name = xstrdup(pw != NULL ? pw->pw_name : number), .home = root ? xstrdup(pw->pw_dir) : own_home(pw),
+        .uid = root ? pw->pw_uid : getuid(), .gid = root ? pw->pw_gid : getgid(), .system = true
+    };
+    int status = 2;
+    if (!root || become_user(c, &a, &locker_fd) == 0) {
+        const struct maint m = { .task = o->task, .config = c, .account = &a, .backup_dir = o->backup, .locker_fd = locker_fd,
+                                 .files = o->files, .n = o->n };
+        status = maint_run(&m);
+    }
+    account_free(&a);
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     struct options options = { 0 };
@@ -285,8 +349,12 @@ int main(int argc, char **argv)
         return give_up("--preauth is for ordinary users: root has no mail to serve");
     const char *path = options.config != NULL ? options.config : SYSCONFDIR "/imapd/imapd.conf";
     int status;
-    if (config_read(&config, path, options.config == NULL, err, sizeof err) != 0)
-        status = give_up(err);
+    if (config_read(&config, path, options.config == NULL, err, sizeof err) != 0) {
+        if (options.task != MAINT_NONE)
+            fprintf(stderr, "imapd: %s\n", err);
+        status = options.task != MAINT_NONE ? 2 : give_up(err);
+    } else if (options.task != MAINT_NONE)
+        status = run_offline(&config, &options, root);
     else
         status = root ? run_as_root(&config) : run_as_user(&config, options.preauth);
     config_free(&config);
