@@ -136,7 +136,7 @@ static int lock_target(struct target *t, enum mbox_lock_kind kind)
 {
     struct store_error e;
     struct stat there, ours;
-    t->lock = mbox_lock_new(t->fd, t->dirfd, t->leaf, t->named && t->name.inbox ? t->m->locker_fd : -1);
+    t->lock = mbox_lock_new(t->fd, t->dirfd, t->leaf, t->named && t->name.inbox, &t->store->locks);
     if (mbox_lock_acquire(t->lock, kind, t->m->config->lock_timeout * 1000, &e) != 0)
         return fail(t, e.text);
     if (fstatat(t->dirfd, t->leaf, &there, 0) != 0 || fstat(t->fd, &ours) != 0 || there.st_ino != ours.st_ino
@@ -268,13 +268,26 @@ static int recover(struct target *t)
         return fail(t, "the index directory, where the journal is, cannot be had");
     if (open_target(t, O_RDWR) != 0 || lock_target(t, MBOX_LOCK_EXCLUSIVE) != 0)
         return 2;
-    if (!mbox_journal_pending(t->store->journal, t->fd)) {
+    const enum mbox_pending pending = mbox_journal_pending(t->store->journal, t->fd);
+    bool refused = false;
+    if (pending == MBOX_PENDING_NONE) {
         printf("%s: nothing to do\n", t->label);
         return 0;
     }
-    if (mbox_journal_recover(t->store->journal, t->fd, &e) != 0)
+    if (pending == MBOX_PENDING_MOVE) {              /* of two mailboxes, known by name: as a session does it */
+        struct box b;
+        mbox_lock_release(t->lock);
+        if (!t->named || box_open(&b, t->store, &t->name, false, &e) != 0)
+            return fail(t, "a MOVE must be finished, by a session of the mailbox's user");
+        const int rc = box_lock(&b, MBOX_LOCK_EXCLUSIVE, NULL, &e);
+        box_close(&b);
+        if (rc != 0)
+            return fail(t, e.text);
+    } else if (mbox_journal_recover(t->store->journal, t->fd, &refused, &e) != 0) {
         return fail(t, e.text);
-    printf("%s: interrupted change finished\n", t->label);
+    }
+    printf(refused ? "%s: the mailbox was changed since: the interrupted change is set aside as journal.refused\n"
+                   : "%s: interrupted change finished\n", t->label);
     return 0;
 }
 

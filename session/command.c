@@ -337,7 +337,9 @@ static void one_command(struct session *s, struct buf *line)
         return;
     const enum outcome outcome = read == READ_REFUSED ? OUTCOME_BAD : run_command(s, line, &c);
     s->bad_in_a_row = outcome == OUTCOME_BAD ? s->bad_in_a_row + 1 : 0;
-    if (s->state == STATE_SELECTED && c != NULL && outcome != OUTCOME_BAD && outcome != OUTCOME_SILENT)
+    /* one that waited for a lock in vain does not wait again to tell of new mail */
+    const bool busy = outcome == OUTCOME_NO && strncmp(s->code, "INUSE", 5) == 0;
+    if (s->state == STATE_SELECTED && c != NULL && outcome != OUTCOME_BAD && outcome != OUTCOME_SILENT && !busy)
         session_sync(s, s->expunge_allowed);
     write_tagged(s, outcome, c != NULL ? c->name : "Command");
     if (s->bad_in_a_row >= BAD_MOST && s->state == STATE_GREET)

@@ -135,7 +135,8 @@ static int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Waits for one lock, then tries the other; if that is not to be had, gives the first back and waits for the other. */
+/* Waits for one lock, then a moment for the other; if that is not to be had, gives the first back and waits for the other. */
+enum { SECOND_LOCK = 250 };          /* ms */
 static int acquire_both(struct box *a, struct box *b, struct store_error *e)
 {
     struct store_error own;
@@ -146,7 +147,7 @@ static int acquire_both(struct box *a, struct box *b, struct store_error *e)
         struct box *const other = a;
         if (acquire_within(a, MBOX_LOCK_EXCLUSIVE, left > 0 ? (unsigned)left : 0, e) != 0)
             return -1;
-        if (acquire_within(b, MBOX_LOCK_EXCLUSIVE, 0, e) == 0)
+        if (acquire_within(b, MBOX_LOCK_EXCLUSIVE, SECOND_LOCK, e) == 0)
             return 0;
         box_unlock(a);
         if (e->code != STORE_INUSE || left <= 0)
@@ -220,6 +221,8 @@ static int recover(struct box *b, enum mbox_lock_kind kind, struct store_error *
     bool refused = false;
     enum mbox_pending pending;
     for (int i = 0; (pending = mbox_journal_pending(j, b->fd)) != MBOX_PENDING_NONE; i++) {
+        if (pending == MBOX_PENDING_UNKNOWN)
+            return store_fail(e, STORE_IO, errno, "%s: the journal cannot be read", b->name.text);
         if (i == 3)
             return 0;                /* of another file with this inode, which is not to be had now */
         if (pending == MBOX_PENDING_MOVE && mbox_move_pending(j, b->fd, &names)) {

@@ -78,8 +78,9 @@ int rewrite_collapsed(int fd, const struct journal_slot *s, const struct journal
     if (s->left.n > JOURNAL_GUARD || journal_guard_again(fd, &now) != 0)
         return -1;
     if (now.sum != s->right.sum) {
-        if (now.sum != s->left.sum || !journal_guard_holds(fd, &s->right))
-            return 1;
+        int err = 0;
+        if (now.sum != s->left.sum || !journal_guard_holds(fd, &s->right, &err))
+            return errno = err, err != 0 ? -1 : 1;
         if (fallocate(fd, FALLOC_FL_COLLAPSE_RANGE, (off_t)s->gap_start, (off_t)(s->gap_end - s->gap_start)) != 0)
             return errno == EINTR ? rewrite_collapsed(fd, s, piece, octets) : 2;
     }

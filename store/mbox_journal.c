@@ -57,7 +57,7 @@ int file_read(int fd, char *p, size_t n, uint64_t at)
         if (k < 0 && errno == EINTR)
             continue;
         if (k <= 0) {
-            errno = k == 0 ? EIO : errno;
+            errno = k == 0 ? ENODATA : errno;
             return -1;
         }
         p += k;
@@ -111,10 +111,16 @@ int journal_guard_after(int fd, uint64_t at, uint64_t size, struct journal_guard
     return journal_guard_again(fd, g);
 }
 
-bool journal_guard_holds(int fd, const struct journal_guard *g)
+bool journal_guard_holds(int fd, const struct journal_guard *g, int *err)
 {
     struct journal_guard now = *g;
-    return journal_guard_again(fd, &now) == 0 && now.sum == g->sum;
+    if (g->n > JOURNAL_GUARD)
+        return false;
+    if (journal_guard_again(fd, &now) == 0)
+        return now.sum == g->sum;
+    if (errno != ENODATA)
+        *err = errno;
+    return false;
 }
 
 /* ---- the files ---------------------------------------------------------------------------------------------------- */
@@ -134,8 +140,11 @@ static int allocate(int fd, uint64_t size)
 
 struct mbox_journal *mbox_journal_open(int dirfd, const char *name)
 {
-    const int fd = openat(dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     struct stat st;
+    int fd;
+    do
+        fd = openat(dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    while (fd < 0 && errno == EINTR);
     if (fd < 0)
         return NULL;
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
@@ -204,30 +213,49 @@ static uint64_t checksum(const struct journal_slot *s, const void *pieces, size_
     return journal_sum(journal_sum(journal_sum(0x243f6a8885a308d3u, &plain, sizeof plain), pieces, pieces_size), octets, n);
 }
 
-/* The header of the newest slot of a journal file that holds, and its redo in *redo (malloc'ed). False: there is none. */
-static bool newest(int fd, struct journal_slot *out, char **redo)
+/* The header of the newest slot of a journal file that holds, and its redo in *redo (malloc'ed): 1; 0 there is none; -1 the file
+ * could not be read. */
+static int newest(int fd, struct journal_slot *out, char **redo)
 {
-    bool found = false;
+    int found = 0;
     *redo = NULL;
     for (uint64_t i = 0; i < 2; i++) {
         struct journal_slot s;
-        if (file_read(fd, (char *)&s, sizeof s, i * JOURNAL_SLOT) != 0 || s.magic != JOURNAL_MAGIC || s.redo_size > MBOX_STEP
+        if (file_read(fd, (char *)&s, sizeof s, i * JOURNAL_SLOT) != 0) {
+            if (errno == ENODATA)
+                continue;
+            goto unread;
+        }
+        if (s.magic != JOURNAL_MAGIC || s.redo_size > MBOX_STEP
             || s.pieces > s.redo_size / sizeof(struct journal_piece) || s.state > JOURNAL_COLLAPSE
             || (found && s.sequence < out->sequence))
             continue;
         char *octets = xmalloc((size_t)s.redo_size + 8);
         const size_t table = (size_t)s.pieces * sizeof(struct journal_piece);
-        if (file_read(fd, octets, (size_t)s.redo_size, i * JOURNAL_SLOT + JOURNAL_HEAD) != 0
-            || checksum(&s, octets, table, octets + table, (size_t)s.redo_size - table) != s.checksum) {
+        if (file_read(fd, octets, (size_t)s.redo_size, i * JOURNAL_SLOT + JOURNAL_HEAD) != 0) {
+            const int err = errno;
+            free(octets);
+            errno = err;
+            if (err == ENODATA)
+                continue;
+            goto unread;
+        }
+        if (checksum(&s, octets, table, octets + table, (size_t)s.redo_size - table) != s.checksum) {
             free(octets);
             continue;
         }
         free(*redo);
         *redo = octets;
         *out = s;
-        found = true;
+        found = 1;
     }
     return found;
+unread:;
+    const int err = errno;
+    free(*redo);
+    *redo = NULL;
+    errno = err;
+    return -1;
 }
 
 /* Nobody uses it, and it holds no unfinished rewrite. */
@@ -237,10 +265,10 @@ static bool is_free(struct mbox_journal *j, int fd)
     char *redo;
     if (flock(fd, LOCK_EX | LOCK_NB) != 0)
         return false;
-    const bool found = newest(fd, &s, &redo);
+    const int found = newest(fd, &s, &redo);
     free(redo);
-    j->sequence = found ? s.sequence : 0;
-    if (!found || s.state == JOURNAL_CLEAR)
+    j->sequence = found > 0 ? s.sequence : 0;
+    if (found == 0 || (found > 0 && s.state == JOURNAL_CLEAR))
         return true;
     flock(fd, LOCK_UN);
     return false;
@@ -357,17 +385,25 @@ static bool concerns(const struct journal_slot *s, const struct stat *st)
         && (s->inode == st->st_ino || (s->state == JOURNAL_MOVE && s->to_inode == st->st_ino));
 }
 
-/* The journal file with an unfinished rewrite of this file; its newest slot and redo. -1: none. */
+/* The journal file with an unfinished rewrite of this file; its newest slot and redo. -1: none; -2: errno. */
 static int find(struct mbox_journal *j, const struct stat *st, struct journal_slot *s, char **redo)
 {
     for (unsigned i = 0; i < FILES; i++) {
         const int fd = open_nth(j, i, 0);
+        *redo = NULL;
+        if (fd < 0 && j->dirfd >= 0 && errno != ENOENT)
+            return -2;
         if (fd < 0)
             break;
-        if (newest(fd, s, redo) && concerns(s, st))
+        const int found = newest(fd, s, redo), err = errno;
+        if (found > 0 && concerns(s, st))
             return fd;
         free(*redo);
         close_nth(j, fd);
+        *redo = NULL;
+        errno = err;
+        if (found < 0)
+            return -2;
     }
     *redo = NULL;
     return -1;
@@ -379,25 +415,27 @@ enum mbox_pending mbox_journal_pending(struct mbox_journal *j, int fd)
     struct journal_slot s;
     char *redo;
     if (fstat(fd, &st) != 0)
-        return MBOX_PENDING_NONE;
+        return MBOX_PENDING_UNKNOWN;
     const int found = find(j, &st, &s, &redo);
-    free(redo);
     if (found < 0)
-        return MBOX_PENDING_NONE;
+        return found == -2 ? MBOX_PENDING_UNKNOWN : MBOX_PENDING_NONE;
+    free(redo);
     close_nth(j, found);
     return s.state == JOURNAL_MOVE ? MBOX_PENDING_MOVE : MBOX_PENDING_REWRITE;
 }
 
-/* The list as edits; NULL if it does not hold or makes no sense. */
-static struct mbox_edit *read_list(int fd, const struct journal_slot *s)
+/* The list as edits; NULL if it does not hold or makes no sense, or, with *err set, could not be read. */
+static struct mbox_edit *read_list(int fd, const struct journal_slot *s, int *err)
 {
     const size_t n = (size_t)s->list_count;
     if (n == 0 || n > MAX_EDITS || s->list_size > MAX_LIST || s->list_size < n * 24 || s->done > n)
         return NULL;
     struct mbox_edit *edits = xmalloc(n * sizeof *edits + (size_t)s->list_size + 8);
     char *list = (char *)(edits + n);
-    bool good = file_read(fd, list, (size_t)s->list_size, JOURNAL_LIST) == 0
-        && journal_sum(0, list, (size_t)s->list_size) == s->list_sum;
+    const bool got = file_read(fd, list, (size_t)s->list_size, JOURNAL_LIST) == 0;
+    if (!got && errno != ENODATA)
+        *err = errno;
+    bool good = got && journal_sum(0, list, (size_t)s->list_size) == s->list_sum;
     const char *ins = list + n * 24, *end = list + s->list_size;
     uint64_t before = 0;
     for (size_t i = 0; good && i < n; i++) {
@@ -415,23 +453,29 @@ static struct mbox_edit *read_list(int fd, const struct journal_slot *s)
     return NULL;
 }
 
-bool journal_find(struct mbox_journal *j, int fd, struct journal_found *out)
+int journal_find(struct mbox_journal *j, int fd, struct journal_found *out)
 {
     struct stat st;
     char *redo;
     *out = (struct journal_found){ .pieces = NULL };
     if (fstat(fd, &st) != 0)
-        return false;
+        return -1;
     const int found = find(j, &st, &out->slot, &redo);
     if (found < 0)
-        return false;
+        return found == -2 ? -1 : 0;
     flock(found, LOCK_EX);           /* held for moments only, by one who looks whether it is free */
     j->fd = found;
     j->sequence = out->slot.sequence;
     out->pieces = (struct journal_piece *)(void *)redo;
     out->octets = redo + out->slot.pieces * sizeof *out->pieces;
-    out->edits = read_list(found, &out->slot);
-    return true;
+    int err = 0;
+    out->edits = read_list(found, &out->slot, &err);
+    if (err == 0)
+        return 1;
+    journal_found_free(out);
+    journal_leave(j);
+    errno = err;
+    return -1;
 }
 
 void journal_found_free(struct journal_found *f)

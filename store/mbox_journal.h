@@ -50,14 +50,15 @@ void journal_end(struct mbox_journal *j, bool durable);
 void journal_leave(struct mbox_journal *j);
 
 /* The newest slot about this file, with its redo (malloc'ed), and its list (malloc'ed, one block; *edits NULL if it does
- * not hold). The journal file is then the current one, locked. False: none. */
+ * not hold). The journal file is then the current one, locked. 1; 0 none; -1 errno: a journal could not be read, so nothing is
+ * known. */
 struct journal_found {
     struct journal_slot slot;
     struct journal_piece *pieces;
     const char *octets;
     struct mbox_edit *edits;
 };
-bool journal_find(struct mbox_journal *j, int fd, struct journal_found *out);
+int journal_find(struct mbox_journal *j, int fd, struct journal_found *out);
 void journal_found_free(struct journal_found *f);
 /* Copies the journal to NAME.refused and forgets it. */
 void journal_refuse(struct mbox_journal *j);
@@ -67,9 +68,10 @@ uint64_t journal_sum(uint64_t h, const void *octets, size_t n);
 int journal_guard_before(int fd, uint64_t at, uint64_t low, struct journal_guard *g);
 int journal_guard_after(int fd, uint64_t at, uint64_t size, struct journal_guard *g);
 int journal_guard_again(int fd, struct journal_guard *g);          /* its sum as it is now */
-bool journal_guard_holds(int fd, const struct journal_guard *g);
+/* False with *err set: its octets could not be read. */
+bool journal_guard_holds(int fd, const struct journal_guard *g, int *err);
 int file_write(int fd, const char *p, size_t n, uint64_t at);      /* whole, or -1 with errno */
-int file_read(int fd, char *p, size_t n, uint64_t at);             /* whole, or -1 with errno (EIO at the end of the file) */
+int file_read(int fd, char *p, size_t n, uint64_t at);             /* whole, or -1 with errno (ENODATA at the end of the file) */
 int file_sync(int fd);                                             /* fdatasync, again on EINTR */
 
 /* One rewrite on its way. */

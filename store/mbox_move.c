@@ -80,8 +80,8 @@ int mbox_move_finish(struct mbox_journal *j, const struct mbox_move *m, void (*t
     journal_leave(j);
     if (mbox_journal_pending(j, m->from) == MBOX_PENDING_NONE)
         return 0;                    /* begin had to finish it */
-    if (!journal_find(j, m->from, &f))
-        return store_fail(e, STORE_IO, EIO, "journal");
+    if (journal_find(j, m->from, &f) <= 0)
+        return store_fail(e, STORE_IO, errno != 0 ? errno : EIO, "journal");
     struct rewrite w = { .j = j, .fd = m->from, .tick = tick, .ctx = ctx, .e = &own, .slot = f.slot, .edits = m->edits,
                          .edit_n = m->n, .dst = m->edits[0].offset, .src = m->edits[0].offset };
     journal_found_free(&f);

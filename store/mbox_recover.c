@@ -14,19 +14,29 @@
 #include "base/xmalloc.h"
 #include "store/mbox_journal.h"
 
-static bool nul_at(int fd, uint64_t at)
+/* These say no with *err set if the file could not be read: only what was read tells that a journal does not fit. */
+static bool octets_at(int fd, char *to, size_t n, uint64_t at, int *err)
+{
+    if (file_read(fd, to, n, at) == 0)
+        return true;
+    if (errno != ENODATA)
+        *err = errno;
+    return false;
+}
+
+static bool nul_at(int fd, uint64_t at, int *err)
 {
     char octet = 1;
-    return file_read(fd, &octet, 1, at) == 0 && octet == 0;
+    return octets_at(fd, &octet, 1, at, err) && octet == 0;
 }
 
 /* Does the slot, with its redo and list, fit the file as it is? */
-static bool fits(int fd, const struct journal_found *f, uint64_t size)
+static bool fits(int fd, const struct journal_found *f, uint64_t size, int *err)
 {
     const struct journal_slot *s = &f->slot;
     uint64_t octets = 0;
-    if (s->gap_start > s->gap_end || s->gap_end > size || s->size > size || !journal_guard_holds(fd, &s->left)
-        || !journal_guard_holds(fd, &s->right))
+    if (s->gap_start > s->gap_end || s->gap_end > size || s->size > size || !journal_guard_holds(fd, &s->left, err)
+        || !journal_guard_holds(fd, &s->right, err))
         return false;
     for (uint64_t i = 0; i < s->pieces; i++) {
         const struct journal_piece *p = &f->pieces[i];
@@ -89,13 +99,16 @@ static int recover_collapse(int fd, const struct journal_found *f, uint64_t size
 static int recover_end(struct mbox_journal *j, int fd, const struct journal_slot *s, uint64_t size, struct store_error *e)
 {
     struct rewrite w = { .j = j, .fd = fd, .e = e, .slot = *s, .dst = s->gap_start, .src = s->gap_end };
-    if (s->gap_start >= s->gap_end || s->gap_start >= size || !nul_at(fd, s->gap_start) || !journal_guard_holds(fd, &s->left))
-        return 0;
+    int err = 0;
+    if (s->gap_start >= s->gap_end || s->gap_start >= size || !nul_at(fd, s->gap_start, &err) || !journal_guard_holds(fd, &s->left, &err))
+        return err != 0 ? store_fail(e, STORE_IO, err, "recovery") : 0;
     if (s->state == JOURNAL_TRUNCATING && size < s->gap_end)
         return 0;
     if (size < s->gap_end)
-        for (w.src = s->gap_start; w.src < size && nul_at(fd, w.src);)
+        for (w.src = s->gap_start; w.src < size && nul_at(fd, w.src, &err);)
             w.src++;
+    if (err != 0)
+        return store_fail(e, STORE_IO, err, "recovery");
     w.slot.list_count = w.slot.done = 0;
     w.slot.gap_end = 0;              /* the NUL will be overwritten: a slot of another state first */
     return go_on(&w);
@@ -108,15 +121,18 @@ int mbox_journal_recover(struct mbox_journal *j, int fd, bool *refused, struct s
     int rc = 0;
     if (fstat(fd, &st) != 0)
         return store_fail(e, STORE_IO, errno, "recovery");
-    if (!journal_find(j, fd, &f))
-        return 0;
+    const int found = journal_find(j, fd, &f);
+    if (found <= 0)
+        return found < 0 ? store_fail(e, STORE_IO, errno, "recovery") : 0;
+    int err = 0;
     const uint64_t size = (uint64_t)st.st_size;
     if (f.slot.state == JOURNAL_MOVE) {
         journal_leave(j);
         rc = store_fail(e, STORE_INUSE, 0, "a MOVE between %.100s and %.100s must be finished", f.slot.from_name, f.slot.to_name);
     } else {
         rc = f.slot.state == JOURNAL_COLLAPSE ? recover_collapse(fd, &f, size, e)
-            : f.slot.state != JOURNAL_GAP ? recover_end(j, fd, &f.slot, size, e) : fits(fd, &f, size) ? recover_gap(j, fd, &f, e) : 1;
+            : f.slot.state != JOURNAL_GAP ? recover_end(j, fd, &f.slot, size, e) : fits(fd, &f, size, &err) ? recover_gap(j, fd, &f, e)
+            : err != 0 ? store_fail(e, STORE_IO, err, "recovery") : 1;
         if (rc == 0) {
             journal_end(j, true);
         } else if (rc < 0 || f.slot.device != st.st_dev) {
@@ -137,7 +153,7 @@ int mbox_journal_recover(struct mbox_journal *j, int fd, bool *refused, struct s
 int mbox_move_pending(struct mbox_journal *j, int fd, struct mbox_move_names *out)
 {
     struct journal_found f;
-    if (!journal_find(j, fd, &f))
+    if (journal_find(j, fd, &f) <= 0)
         return 0;
     journal_leave(j);
     memcpy(out->from, f.slot.from_name, sizeof out->from);
@@ -148,20 +164,20 @@ int mbox_move_pending(struct mbox_journal *j, int fd, struct mbox_move_names *ou
 }
 
 /* Has the target what was moved, but for the first octet? */
-static bool landed(int to, const struct journal_slot *s)
+static bool landed(int to, const struct journal_slot *s, int *err)
 {
     struct stat st;
     char *part;
     uint64_t sum = 0, at = s->to_at + 1, left = s->to_size - 1;
     char first;
     if (to < 0 || fstat(to, &st) != 0 || st.st_ino != s->to_inode || s->to_size == 0 || s->to_at > (uint64_t)st.st_size
-        || s->to_size > (uint64_t)st.st_size - s->to_at || file_read(to, &first, 1, s->to_at) != 0
+        || s->to_size > (uint64_t)st.st_size - s->to_at || !octets_at(to, &first, 1, s->to_at, err)
         || (first != 0 && first != (char)s->to_first))
         return false;
     part = xmalloc(1 << 16);
     while (left > 0) {
         const size_t n = left < 1 << 16 ? (size_t)left : 1 << 16;
-        if (file_read(to, part, n, at) != 0)
+        if (!octets_at(to, part, n, at, err))
             break;
         sum = journal_sum(sum, part, n);
         at += n;
@@ -172,15 +188,15 @@ static bool landed(int to, const struct journal_slot *s)
 }
 
 /* The source is the one meant, and each removal begins where a message does. */
-static bool leaves(int from, const struct journal_found *f)
+static bool leaves(int from, const struct journal_found *f, int *err)
 {
     struct stat st;
     if (fstat(from, &st) != 0 || st.st_ino != f->slot.inode || f->edits == NULL || f->slot.done != 0
-        || !fits(from, f, (uint64_t)st.st_size))
+        || !fits(from, f, (uint64_t)st.st_size, err))
         return false;
     for (uint64_t i = 0; i < f->slot.list_count; i++) {
         char line[5];
-        if (f->edits[i].n == 0 && (file_read(from, line, sizeof line, f->edits[i].offset) != 0 || memcmp(line, "From ", 5) != 0))
+        if (f->edits[i].n == 0 && (!octets_at(from, line, sizeof line, f->edits[i].offset, err) || memcmp(line, "From ", 5) != 0))
             return false;
     }
     return true;
@@ -189,15 +205,19 @@ static bool leaves(int from, const struct journal_found *f)
 int mbox_move_recover(struct mbox_journal *j, int from, int to, bool *refused, struct store_error *e)
 {
     struct journal_found f;
-    if (!journal_find(j, from >= 0 ? from : to, &f))
-        return 0;
+    const int found = journal_find(j, from >= 0 ? from : to, &f);
+    if (found <= 0)
+        return found < 0 ? store_fail(e, STORE_IO, errno, "recovery") : 0;
     const char first = (char)f.slot.to_first;
-    const bool arrived = f.slot.state == JOURNAL_MOVE && landed(to, &f.slot);
-    int rc = 0;
-    if (arrived && (file_write(to, &first, 1, f.slot.to_at) != 0 || file_sync(to) != 0)) {
+    int err = 0, rc = 0;
+    const bool arrived = f.slot.state == JOURNAL_MOVE && landed(to, &f.slot, &err), left = arrived && from >= 0 && leaves(from, &f, &err);
+    if (err != 0) {
+        journal_leave(j);
+        rc = store_fail(e, STORE_IO, err, "recovery");
+    } else if (arrived && (file_write(to, &first, 1, f.slot.to_at) != 0 || file_sync(to) != 0)) {
         journal_leave(j);
         rc = store_fail(e, STORE_IO, errno, "recovery");
-    } else if (arrived && from >= 0 && leaves(from, &f)) {
+    } else if (left) {
         struct rewrite w = { .j = j, .fd = from, .e = e, .slot = f.slot, .edits = f.edits, .edit_n = (size_t)f.slot.list_count,
                              .dst = f.edits[0].offset, .src = f.edits[0].offset };
         w.slot.gap_end = 0;

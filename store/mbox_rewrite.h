@@ -63,7 +63,7 @@ int mbox_move_begin(struct mbox_journal *j, const struct mbox_move *m, struct st
 int mbox_move_finish(struct mbox_journal *j, const struct mbox_move *m, void (*tick)(void *ctx), void *ctx, struct store_error *e);
 
 /* What the journal holds about this file (by fstat). Cheap: called before each use of a mailbox under its lock. */
-enum mbox_pending { MBOX_PENDING_NONE, MBOX_PENDING_REWRITE, MBOX_PENDING_MOVE };
+enum mbox_pending { MBOX_PENDING_NONE, MBOX_PENDING_REWRITE, MBOX_PENDING_MOVE, MBOX_PENDING_UNKNOWN };   /* the last: errno */
 enum mbox_pending mbox_journal_pending(struct mbox_journal *j, int fd);
 /* Finishes a rewrite; the caller holds the exclusive lock. 0, also when there is none; -1 if it could not be finished.
  * A journal that does not fit the file is not obeyed: it is copied to NAME.refused, forgotten, and *refused (may be

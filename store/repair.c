@@ -109,7 +109,7 @@ int repair_run(struct repair *r, int fd, struct store_error *e)
     if (pending) {
         rc = back_up(r, fd, e);
         if (rc == 0)
-            rc = mbox_journal_recover(r->journal, fd, e);
+            rc = mbox_journal_recover(r->journal, fd, NULL, e);
         r->recovered = rc == 0;
     }
     if (rc == 0)

@@ -22,7 +22,10 @@
 static int open_index_dir(const char *path)
 {
     struct statfs fs;
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd;
+    do
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (fd < 0 && errno == EINTR);
     if (fd < 0 && errno == ENOENT && mkdir(path, 0700) == 0) {
         fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         const int parent = fd < 0 ? -1 : openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -42,17 +45,29 @@ static int open_index_dir(const char *path)
     return fd;
 }
 
-static void open_index(struct store *s, struct store_error *e, void (*warning)(const char *text))
+/* An index that is not there, or not ours to write, or has no room is done without. Anything else is a passing trouble, or a
+ * broken disk: to go on without a journal that may hold an unfinished change would spoil mail. */
+static bool done_without(int err)
+{
+    return err == ENOENT || err == ENOTDIR || err == EACCES || err == EPERM || err == EROFS || err == ENOSPC || err == EDQUOT
+        || err == EREMOTE || err == ELOOP || err == EINVAL;
+}
+
+static int open_index(struct store *s, struct store_error *e, void (*warning)(const char *text))
 {
     char text[400];
     const char *dir = s->settings->index_dir;
     s->index_dirfd = dir != NULL && *dir != 0 ? open_index_dir(dir) : -1;
+    if (s->index_dirfd < 0 && dir != NULL && *dir != 0 && !done_without(errno))
+        return store_fail(e, STORE_IO, errno, "index directory %s", dir);
     if (s->index_dirfd < 0 && dir != NULL && *dir != 0)
         snprintf(text, sizeof text, "index directory %s: %s; index kept in memory", dir, strerror(errno));
     else
         text[0] = 0;
     if (s->index_dirfd >= 0) {
         s->journal = mbox_journal_open(s->index_dirfd, "journal");
+        if (s->journal == NULL && !done_without(errno))
+            return store_fail(e, STORE_IO, errno, "journal in %s", dir);
         if (index_open(&s->index, dir, warning, e) != 0)
             snprintf(text, sizeof text, "index directory %s: %s; index kept in memory", dir, e->text);
         else if (index_in_memory(s->index))
@@ -65,6 +80,7 @@ static void open_index(struct store *s, struct store_error *e, void (*warning)(c
     s->durable_flags = s->settings->durable_flags || index_in_memory(s->index);     /* flags that are nowhere else */
     if (text[0] != 0 && warning != NULL)
         warning(text);
+    return s->index != NULL ? 0 : -1;
 }
 
 int store_open(struct store **out, const struct store_settings *settings, void (*warning)(const char *text), struct store_error *e)
@@ -78,8 +94,8 @@ int store_open(struct store **out, const struct store_settings *settings, void (
     s->index_dirfd = -1;
     s->warning = warning;
     s->locks = (struct mbox_lock_session){ .locker_fd = settings->locker_fd, .warning = warning };
-    open_index(s, e != NULL ? e : &own, warning);
-    if (s->index == NULL || names_open_root(&s->names, settings, e) != 0) {
+    e = e != NULL ? e : &own;
+    if (open_index(s, e, warning) != 0 || names_open_root(&s->names, settings, e) != 0) {
         store_close(s);
         return -1;
     }

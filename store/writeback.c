@@ -119,6 +119,19 @@ static int find_growing(void *ctx, const struct message_record *r)
     return 1;
 }
 
+/* Has X-IMAPbase, as another program wrote it, no room for the last UID? (X-IMAP of UW's pseudo message always has.) */
+static bool base_is_short(const struct work *w)
+{
+    const struct box_record *rec = w->rec;
+    if ((rec->bits & BOX_PSEUDO) || rec->base_last == rec->uidnext - 1 || rec->base_size == 0)
+        return false;
+    char *line = xmalloc(rec->base_size);
+    const bool is_short = pread(w->b->fd, line, rec->base_size, (off_t)rec->base_offset) == (ssize_t)rec->base_size
+        && !meta_update_base(line, rec->base_size, rec->uidvalidity, rec->uidnext - 1, STR(""));
+    free(line);
+    return is_short;
+}
+
 /* Will the mailbox be sealed now? */
 static int decide(struct work *w, bool seal, struct store_error *e)
 {
@@ -126,6 +139,7 @@ static int decide(struct work *w, bool seal, struct store_error *e)
     uint64_t from = size;
     if ((w->rec->bits & BOX_SEALED) || w->rec->exists == 0) {
         w->all = seal;
+        w->base = w->rec->exists > 0 && base_is_short(w);
         return 0;
     }
     if (!seal && size > w->b->store->settings->seal_limit && box_visit(w->b, w->rec, want_dirty, find_growing, &from, e) < 0)

@@ -405,6 +405,7 @@ static int recover_it(int fd, int target)
         const int it = side == 0 ? fd : target;
         struct mbox_move_names names;
         switch (mbox_journal_pending(j, it)) {
+        case MBOX_PENDING_UNKNOWN: rc = -1; break;
         case MBOX_PENDING_NONE:
             break;
         case MBOX_PENDING_MOVE:
