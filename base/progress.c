@@ -1,3 +1,6 @@
+/*
+ * A progress bar on a terminal (see progress.h).
+ */
 #include "base/progress.h"
 
 #include <stdio.h>

@@ -1,4 +1,6 @@
-/* Mending: verify says what to replace, mbox_rewrite does it; a copy is made before. */
+/*
+ * Mending an mbox: verify says what to replace, mbox_rewrite does it; a copy is made before.
+ */
 #include "store/repair.h"
 
 #include <errno.h>

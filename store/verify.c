@@ -284,6 +284,7 @@ int verify_run(struct verify *v, int fd, struct store_error *e)
 {
     struct store_error own;
     struct state s = { .v = v, .e = e != NULL ? e : &own, .fd = fd, .piece = xmalloc(PIECE) };
+    v->octets = UINT64_MAX;
     int rc = mbox_scan(fd, 0, v->mboxo, each, &s, &v->octets, s.e);
     if (rc != 0 && s.e->code == STORE_CORRUPTION) {
         v->messages = s.number;
