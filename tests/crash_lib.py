@@ -718,6 +718,10 @@ def faults_of(calls):
     return out
 
 
+def without_flags(state):
+    return {name: tuple((frozenset(), octets) for _, octets in messages) for name, messages in state.items()}
+
+
 def fail_and_judge(tools, scenario, n, fault):
     """One point. Returns "OK", "NO" or "BYE" and whether it was reached; raises Violation."""
     home, expected, _ = scenario.start_state(tools, 'fault')
