@@ -17,7 +17,7 @@ enum journal_state {
                                 at left.at are those of the left guard before and those of the right guard after that */
 };
 enum { JOURNAL_HEAD = 4096, JOURNAL_SLOT = MBOX_STEP + JOURNAL_HEAD, JOURNAL_LIST = 2 * JOURNAL_SLOT,
-       JOURNAL_SIZE = JOURNAL_LIST + (MBOX_STEP < 65536 ? 65536 : MBOX_STEP), JOURNAL_GUARD = 64 };
+       JOURNAL_SIZE = JOURNAL_LIST + (MBOX_STEP < 65536 ? 65536 : MBOX_STEP), JOURNAL_GUARD = 256 };
 struct journal_guard {
     uint64_t at, n, sum;     /* octets of the file that this step does not touch: another program has not been here */
 };
