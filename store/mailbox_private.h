@@ -129,6 +129,7 @@ struct plan {
     size_t entry_n, entry_cap;
     struct buf text;                         /* what edits insert: ins is an offset until plan_run */
     struct buf keyword_names;
+    int64_t shift;                           /* octets that all messages move by: a change before the first */
     bool moves, removes;                     /* octets move: growth or removal; messages go */
 };
 void plan_free(struct plan *p);
@@ -146,7 +147,7 @@ int plan_run(struct plan *p, struct box *b, struct box_record *rec, struct store
 void plan_resolve(struct plan *p);
 int plan_index(struct plan *p, struct box *b, struct box_record *rec, struct store_error *e);
 /* Index side of plan_run: entries applied, chunks moved. */
-int box_apply(struct index_txn *t, struct box_record *rec, const struct plan_entry *entries, size_t n, struct store_error *e);
+int box_apply(struct index_txn *t, struct box_record *rec, const struct plan_entry *entries, size_t n, int64_t shift, struct store_error *e);
 /* Calls visit with all records (absolute offsets) of the chunks that want (NULL: all) says yes to, until it returns non-zero,
  * which is then returned. */
 int box_visit(struct box *b, const struct box_record *rec, bool (*want)(const struct chunk_info *info),

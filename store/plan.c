@@ -161,7 +161,7 @@ static void add(struct box_record *rec, const struct chunk_info *info)
     rec->unwritten += info->unwritten;
 }
 
-int box_apply(struct index_txn *t, struct box_record *rec, const struct plan_entry *entries, size_t n, struct store_error *e)
+int box_apply(struct index_txn *t, struct box_record *rec, const struct plan_entry *entries, size_t n, int64_t delta, struct store_error *e)
 {
     const struct chunk_info *have = index_chunks(t, rec);
     if (have == NULL)
@@ -169,7 +169,6 @@ int box_apply(struct index_txn *t, struct box_record *rec, const struct plan_ent
     struct chunk_info *infos = memcpy(xreallocarray(NULL, rec->chunk_count, sizeof *infos), have,
                                       rec->chunk_count * sizeof *infos);
     struct message_record *part = xmalloc(INDEX_CHUNK * sizeof *part);
-    int64_t delta = 0;
     size_t at = 0;
     uint32_t out = 0;
     int rc = 0;
@@ -237,7 +236,7 @@ static int update_index(struct plan *p, struct box *b, struct box_record *rec, s
     now.base_size = rec->base_size;
     now.base_last = rec->base_last;
     now.bits = rec->bits;
-    if (note_removed(t, p, &now, e) != 0 || box_apply(t, &now, p->entries, p->entry_n, e) != 0
+    if (note_removed(t, p, &now, e) != 0 || box_apply(t, &now, p->entries, p->entry_n, p->shift, e) != 0
         || box_finish(b, t, &now, e) != 0)
         return -1;
     *rec = now;

@@ -167,28 +167,56 @@ static int plan_message(struct work *w, size_t i, struct store_error *e)
     return 0;
 }
 
-/* X-IMAPbase or X-IMAP by itself, where the first message is not written anyway and X-UIDs above it were. A keyword list
- * that does not fit is left as it is: X-Keywords names the keywords too. */
+/* X-IMAP of UW's pseudo message, with room for more names; all messages move. */
+static void grow_base(struct work *w, const char *line, struct str names)
+{
+    enum { ROOM = 80 };
+    struct box_record *rec = w->rec;
+    struct buf text = { 0 };
+    const char *colon = memchr(line, ':', rec->base_size);
+    if (colon == NULL)
+        return;
+    buf_add(&text, line, (size_t)(colon - line) + 1);
+    buf_printf(&text, " %010u %010u ", rec->uidvalidity, rec->uidnext - 1);
+    buf_add(&text, names.p, names.n);
+    for (int i = 0; i < ROOM; i++)
+        buf_addc(&text, ' ');
+    buf_puts(&text, rec->base_size > 1 && line[rec->base_size - 2] == '\r' ? "\r\n" : "\n");
+    plan_edit(&w->plan, rec->base_offset, rec->base_size, text.data, text.len);
+    w->plan.shift = (int64_t)text.len - (int64_t)rec->base_size;
+    rec->base_size = (uint32_t)text.len;
+    rec->base_last = rec->uidnext - 1;
+    buf_free(&text);
+}
+
+/* X-IMAPbase or X-IMAP by itself, where the first message is not written anyway: the last UID, and the names of all keywords,
+ * since Dovecot drops those that it does not find there. In a large mailbox names that do not fit are left out. */
 static int plan_base(struct work *w, struct store_error *e)
 {
     struct box_record *rec = w->rec;
     struct buf names = { 0 };
-    char *line;
-    if (!(rec->bits & BOX_SEALED) || rec->base_last == rec->uidnext - 1 || rec->base_size == 0)
+    if (!(rec->bits & BOX_SEALED) || rec->base_size == 0 || (rec->base_last == rec->uidnext - 1 && rec->dirty == 0))
         return 0;
-    line = xmalloc(rec->base_size);
+    char *line = xmalloc(rec->base_size), *now = xmalloc(rec->base_size);
     if (pread(w->b->fd, line, rec->base_size, (off_t)rec->base_offset) != (ssize_t)rec->base_size) {
         free(line);
+        free(now);
         return store_fail(e, STORE_CORRUPTION, 0, "%s: X-IMAPbase is not where it was", w->b->name.text);
     }
+    memcpy(now, line, rec->base_size);
     keywords_all(&names, &w->plan.keyword_names);
-    if (meta_update_base(line, rec->base_size, rec->uidvalidity, rec->uidnext - 1, buf_str(&names))
-        || meta_update_base(line, rec->base_size, rec->uidvalidity, rec->uidnext - 1, STR(""))) {
-        plan_edit(&w->plan, rec->base_offset, rec->base_size, line, rec->base_size);
+    bool fits = meta_update_base(now, rec->base_size, rec->uidvalidity, rec->uidnext - 1, buf_str(&names));
+    if (!fits && (rec->bits & BOX_PSEUDO) && rec->file.size <= w->b->store->settings->seal_limit)
+        grow_base(w, line, buf_str(&names));
+    else if (!fits)
+        fits = meta_update_base(now, rec->base_size, rec->uidvalidity, rec->uidnext - 1, STR(""));
+    if (fits && memcmp(line, now, rec->base_size) != 0)
+        plan_edit(&w->plan, rec->base_offset, rec->base_size, now, rec->base_size);
+    if (fits)
         rec->base_last = rec->uidnext - 1;
-    }
     buf_free(&names);
     free(line);
+    free(now);
     return 0;
 }
 
