@@ -105,10 +105,10 @@ static int look(struct repair *r, int fd, struct list *l, bool tell, struct stor
 int repair_run(struct repair *r, int fd, struct store_error *e)
 {
     struct list l = { 0 };
-    const int pending = mbox_journal_pending(r->journal, fd);
+    const enum mbox_pending pending = mbox_journal_pending(r->journal, fd);
     int rc = 0;
     r->backup[0] = 0;
-    if (pending) {
+    if (pending != MBOX_PENDING_NONE) {
         rc = back_up(r, fd, e);
         if (rc == 0)
             rc = mbox_journal_recover(r->journal, fd, NULL, e);
