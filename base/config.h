@@ -38,7 +38,7 @@ struct config {
     uint64_t seal_limit;        /* seal-limit = 4194304: octets worth rewriting only to record UIDs in the mbox */
     unsigned list_depth;        /* list-depth = 16 directories */
     uint32_t list_count;        /* list-count = 100000 files looked at for one LIST */
-    bool durable_flags;         /* durable-flags = no: flags on disk at each OK, not only at CHECK etc. */
+    bool durable_flags;         /* durable-flags = no: flags in the mbox at each OK, not only at CHECK etc. or 20 s later */
     char *hostname;             /* hostname = gethostname(), for the greeting */
 };
 

@@ -290,7 +290,6 @@ void index_close(struct index *x)
 
 /* ---- LMDB trusts its pages ---------------------------------------------------------------------------------------- */
 
-
 static void fault(int signal_number, siginfo_t *info, void *context)
 {
     const char *at = info->si_addr;
