@@ -1,6 +1,5 @@
 /*
- * Commands of any state, and those of the authenticated state that touch no mailbox: CAPABILITY, NOOP, LOGOUT, ID, ENABLE,
- * NAMESPACE.
+ * Commands of any state, and those of the authenticated state that touch no mailbox: CAPABILITY, NOOP, LOGOUT, ID, NAMESPACE.
  */
 #include "session/command.h"
 
@@ -56,21 +55,6 @@ enum outcome cmd_id(struct session *s, struct parse *p)
     if (!parse_end(p))
         return bad_arguments(s, usage);
     io_puts(&s->io, "* ID (\"name\" \"mbox-imapd\" \"version\" \"" PACKAGE_VERSION "\")\r\n");
-    return OUTCOME_OK;
-}
-
-/* RFC 5161: what is not known is passed over; nothing can be enabled yet. */
-enum outcome cmd_enable(struct session *s, struct parse *p)
-{
-    struct str name;
-    if (!parse_sp(p) || !parse_atom(p, &name))
-        return bad_arguments(s, "ENABLE capability ...");
-    while (parse_sp(p))
-        if (!parse_atom(p, &name))
-            return bad_arguments(s, "ENABLE capability ...");
-    if (!parse_end(p))
-        return bad_arguments(s, "ENABLE capability ...");
-    io_puts(&s->io, "* ENABLED\r\n");
     return OUTCOME_OK;
 }
 

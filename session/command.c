@@ -50,22 +50,6 @@ const struct command commands[] = {
     { NULL, 0, 0, NULL, NULL }
 };
 
-void write_capabilities(struct buf *out, const struct config *c, unsigned state, bool plaintext_login)
-{
-    (void)c;
-    buf_puts(out, "IMAP4rev1 LITERAL+");
-    if (state == STATE_GREET)
-        buf_puts(out, plaintext_login ? " SASL-IR" : " SASL-IR LOGINDISABLED");
-    if (state == STATE_GREET && plaintext_login)
-        write_mechanisms(out);
-    for (const struct command *row = commands; row->name != NULL; row++) {
-        if (row->capability == NULL || (state == STATE_GREET && !(row->states & STATE_GREET)))
-            continue;
-        buf_addc(out, ' ');
-        buf_puts(out, row->capability);
-    }
-}
-
 /* ---- answers ------------------------------------------------------------------------------------------------------ */
 
 enum outcome say(struct session *s, enum outcome outcome, const char *code, const char *fmt, ...)

@@ -5,6 +5,7 @@
 #include "session/parse.h"
 #include "session/session.h"
 #include "store/mailbox.h"
+#include "store/search.h"
 
 /* The command table, and what a handler gets. */
 enum state { STATE_GREET = 1, STATE_AUTH = 2, STATE_SELECTED = 4, STATE_LOGOUT = 8 };
@@ -12,10 +13,15 @@ enum outcome {
     OUTCOME_OK, OUTCOME_NO, OUTCOME_BAD,
     OUTCOME_SILENT           /* the tagged line was written, or there is none to write */
 };
+/* What the client has switched on (RFC 5161). */
+enum enabled {
+    ENABLED_CONDSTORE = 1, ENABLED_QRESYNC = 2 | ENABLED_CONDSTORE, ENABLED_UTF8 = 4, ENABLED_REV2 = 8, ENABLED_UIDONLY = 16
+};
 struct session {
     struct io io;
     const struct config *config;
     enum state state;
+    unsigned enabled;                /* ENABLED_ bits; a test for QRESYNC wants all of its bits */
     struct arena *arena;             /* of the command */
     struct str tag;
     char code[160], text[400];       /* of the tagged line: response code without brackets ("" none), text ("" default) */
@@ -39,7 +45,7 @@ struct command {
     const char *name;
     unsigned states, flags;
     enum outcome (*run)(struct session *s, struct parse *args);
-    const char *capability;          /* advertised where the command is allowed; NULL: part of IMAP4rev1 */
+    const char *capability;          /* advertised where the command is allowed (capability.c); NULL: none of its own */
 };
 extern const struct command commands[];      /* ends with a NULL name */
 
@@ -109,6 +115,9 @@ enum outcome cmd_store(struct session *, struct parse *);
 enum outcome cmd_copy(struct session *, struct parse *);
 enum outcome cmd_move(struct session *, struct parse *);
 enum outcome cmd_uid(struct session *, struct parse *);
+/* Search keys up to the end of the command, as search-criteria of RFC 3501 with its extensions; strings are in charset. False:
+ * *outcome is what to answer, say() was called. The program lives in the command's arena. */
+bool search_parse(struct session *s, struct parse *p, struct str charset, struct search_key *program, enum outcome *outcome);
 enum outcome run_search(struct session *s, struct parse *p, bool uid);
 enum outcome run_fetch(struct session *s, struct parse *p, bool uid);
 enum outcome run_store(struct session *s, struct parse *p, bool uid);

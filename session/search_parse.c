@@ -188,6 +188,15 @@ static bool parse_key(struct searching *x, struct search_key *out, unsigned dept
     return p->at < p->end && (*p->at == '*' || (*p->at >= '0' && *p->at <= '9')) && take_set(x, out, false);
 }
 
+bool search_parse(struct session *s, struct parse *p, struct str charset, struct search_key *program, enum outcome *outcome)
+{
+    struct searching x = { .s = s, .p = p, .charset = charset, .outcome = OUTCOME_SILENT };
+    if (parse_keys(&x, program, 0) && parse_end(p))
+        return true;
+    *outcome = x.outcome != OUTCOME_SILENT ? x.outcome : bad_arguments(s, "search keys");
+    return false;
+}
+
 struct results {
     struct session *s;
     bool uid;
@@ -204,18 +213,21 @@ static int on_found(void *ctx, uint32_t seq)
 
 enum outcome run_search(struct session *s, struct parse *p, bool uid)
 {
-    struct searching x = { .s = s, .p = p, .charset = STR("UTF-8"), .outcome = OUTCOME_SILENT };
+    struct str charset = STR("UTF-8");
     struct search_key program;
+    enum outcome outcome;
     struct results r = { .s = s, .uid = uid };
     struct store_error e;
     bool good = parse_sp(p);
     if (good && parse_word(p, "CHARSET")) {
-        good = parse_sp(p) && parse_astring(p, &x.charset) && parse_sp(p);
-        if (good && !text_charset_known(x.charset))
+        good = parse_sp(p) && parse_astring(p, &charset) && parse_sp(p);
+        if (good && !text_charset_known(charset))
             return say(s, OUTCOME_NO, "BADCHARSET (US-ASCII UTF-8)", "Unknown charset");
     }
-    if (!good || !parse_keys(&x, &program, 0) || !parse_end(p))
-        return x.outcome != OUTCOME_SILENT ? x.outcome : bad_arguments(s, "SEARCH [CHARSET charset] keys");
+    if (!good)
+        return bad_arguments(s, "SEARCH [CHARSET charset] keys");
+    if (!search_parse(s, p, charset, &program, &outcome))
+        return outcome;
     const int rc = search_run(s->mailbox, &program, on_found, &r, &e);
     if (rc == 0) {
         io_puts(&s->io, "* SEARCH");
