@@ -12,8 +12,16 @@ static const struct capability {
     unsigned enables;                /* ENABLED_ bits that ENABLE name sets; 0: not for ENABLE */
 } capabilities[] = {
     { "IMAP4rev1", ANY, 0 },
+    { "IMAP4rev2", ANY, ENABLED_REV2 },
     { "LITERAL+", ANY, 0 },
     { "SASL-IR", GREET, 0 },
+    { "CONDSTORE", AUTH, ENABLED_CONDSTORE },
+    { "QRESYNC", AUTH, ENABLED_QRESYNC },
+    { "UTF8=ACCEPT", AUTH, ENABLED_UTF8 },
+    { "UIDONLY", AUTH, ENABLED_UIDONLY },
+    { "OBJECTID", AUTH, 0 },
+    { "STATUS=SIZE", AUTH, 0 },
+    { "SAVEDATE", AUTH, 0 },
 };
 enum { CAPABILITIES = sizeof capabilities / sizeof *capabilities };
 
@@ -60,5 +68,6 @@ enum outcome cmd_enable(struct session *s, struct parse *p)
         }
     }
     io_puts(&s->io, "\r\n");
+    s->io.utf8 = (s->enabled & (ENABLED_UTF8 | ENABLED_REV2)) != 0;
     return OUTCOME_OK;
 }

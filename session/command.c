@@ -31,7 +31,7 @@ const struct command commands[] = {
     { "RENAME", IN, 0, cmd_rename, NULL },
     { "SUBSCRIBE", IN, 0, cmd_subscribe, NULL },
     { "UNSUBSCRIBE", IN, 0, cmd_unsubscribe, NULL },
-    { "LIST", IN, 0, cmd_list, "CHILDREN" },
+    { "LIST", IN, 0, cmd_list, "CHILDREN LIST-EXTENDED LIST-STATUS" },
     { "LSUB", IN, 0, cmd_lsub, NULL },
     { "NAMESPACE", IN, 0, cmd_namespace, "NAMESPACE" },
     { "STATUS", IN, 0, cmd_status, NULL },
@@ -41,7 +41,8 @@ const struct command commands[] = {
     { "CLOSE", STATE_SELECTED, 0, cmd_close, NULL },
     { "UNSELECT", STATE_SELECTED, 0, cmd_unselect, "UNSELECT" },
     { "EXPUNGE", STATE_SELECTED, 0, cmd_expunge, NULL },
-    { "SEARCH", STATE_SELECTED, COMMAND_KEEPS_NUMBERS, cmd_search, NULL },
+    { "SEARCH", STATE_SELECTED, COMMAND_KEEPS_NUMBERS, cmd_search, "ESEARCH SEARCHRES WITHIN PARTIAL SEARCH=FUZZY" },
+    { "CANCELUPDATE", STATE_SELECTED, 0, cmd_cancelupdate, "CONTEXT=SEARCH" },
     { "FETCH", STATE_SELECTED, COMMAND_KEEPS_NUMBERS, cmd_fetch, NULL },
     { "STORE", STATE_SELECTED, COMMAND_KEEPS_NUMBERS, cmd_store, NULL },
     { "COPY", STATE_SELECTED, 0, cmd_copy, NULL },
@@ -109,8 +110,13 @@ static void write_tagged(struct session *s, enum outcome outcome, const char *na
         io_puts(io, "*");
     io_add(io, s->tag.p, s->tag.n);
     io_printf(io, " %s ", words[outcome]);
-    if (s->code[0] != 0)
+    if (s->long_code != NULL) {
+        io_puts(io, "[");
+        io_puts(io, s->long_code);
+        io_puts(io, "] ");
+    } else if (s->code[0] != 0) {
         io_printf(io, "[%s] ", s->code);
+    }
     if (s->text[0] != 0)
         add_text(io, s->text);
     else
@@ -308,6 +314,16 @@ static enum outcome run_command(struct session *s, const struct buf *line, const
     return c->run(s, &args);
 }
 
+/* RFC 7162 sections 3.2.7 and 6: after messages went, and while it is still untold that some did. */
+static void tell_highestmodseq(struct session *s, enum outcome outcome)
+{
+    const unsigned long long modseq = mailbox_modseq(s->mailbox);
+    if (s->tell_modseq && outcome == OUTCOME_OK && s->code[0] == 0)
+        snprintf(s->code, sizeof s->code, "HIGHESTMODSEQ %llu", modseq);
+    else if (condstore(s) && outcome != OUTCOME_BAD && (s->tell_modseq || mailbox_expunges_pending(s->mailbox)))
+        untagged(s, "OK [HIGHESTMODSEQ %llu] As far as all has been told", modseq);
+}
+
 static void one_command(struct session *s, struct buf *line)
 {
     const struct command *c = NULL;
@@ -315,6 +331,8 @@ static void one_command(struct session *s, struct buf *line)
     arena_reset(s->arena);
     s->tag = (struct str){ NULL, 0 };
     s->code[0] = s->text[0] = 0;
+    s->long_code = NULL;
+    s->tell_modseq = false;
     s->expunge_allowed = true;
     const enum read_result read = read_command(s, line);
     if (read == READ_OVER)
@@ -325,6 +343,8 @@ static void one_command(struct session *s, struct buf *line)
     const bool busy = outcome == OUTCOME_NO && strncmp(s->code, "INUSE", 5) == 0;
     if (s->state == STATE_SELECTED && c != NULL && outcome != OUTCOME_BAD && outcome != OUTCOME_SILENT && !busy)
         session_sync(s, s->expunge_allowed);
+    if (s->state == STATE_SELECTED)
+        tell_highestmodseq(s, outcome);
     write_tagged(s, outcome, c != NULL ? c->name : "Command");
     if (s->bad_in_a_row >= BAD_MOST && s->state == STATE_GREET)
         good_bye(s, "Too many bad commands");

@@ -15,6 +15,7 @@ struct io {
     size_t tail_n;
     uint64_t flushes;                /* how often output was written: what is told cannot be taken back */
     bool eof, failed;                /* no more input; output cannot be written */
+    bool utf8;                       /* mailbox names are UTF-8, quoted strings may be (RFC 9051, RFC 6855) */
     void (*before_wait)(void *ctx);  /* called before anything that may block: gives locks back */
     void (*chore)(void *ctx);        /* called once chore_at (io_now_ms; 0: never) has come and input is waited for */
     int64_t chore_at;

@@ -66,6 +66,7 @@ struct mailbox {
     bool readonly, pending_expunges;
     uint32_t uidvalidity, uidnext;           /* uidnext: of the view */
     uint64_t modseq, expunge_modseq;         /* up to which the view has been told */
+    uint64_t pending_since;                  /* up to which all had been told before pending_expunges */
     uint32_t *uids;
     uint32_t exists, capacity;
     struct buf recent;                       /* struct uid_range: what this session saw first */

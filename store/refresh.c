@@ -146,8 +146,8 @@ static int begin_box(struct index_txn *t, struct match *m, struct store_error *e
     else if (index_new_uidvalidity(t, &rec->uidvalidity, e) != 0)
         return -1;
     rec->uidnext = 1;
-    rec->highestmodseq = clock_modseq();
-    return 0;
+    rec->highestmodseq = rec->history_modseq = clock_modseq();
+    return index_new_object_id(t, rec, e);
 }
 
 /* Messages that the file calls old are not \Recent, up to the first that is new: one that claims to be old takes the mark from
@@ -292,7 +292,7 @@ static int store_all(struct index_txn *t, struct match *m, struct store_error *e
             return -1;
     if (m->gone_n > 0) {
         rec->expunge_modseq = m->modseq;
-        if (index_put_expunged(t, rec->id, m->modseq, m->gone, m->gone_n, e) != 0)
+        if (index_put_expunged(t, rec->id, m->modseq, m->gone, m->gone_n, e) != 0 || index_trim_expunged(t, rec, e) != 0)
             return -1;
     }
     return index_put_all(t, rec, s->list, s->n, e);

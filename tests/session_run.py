@@ -172,6 +172,7 @@ class Dialogue:
                                       stderr=self.errors, env=env, cwd=place.home, start_new_session=True)
 
     def send(self, text):
+        text = re.sub(r"\{([a-z]+)\}", lambda m: self.names.get(m.group(1), m.group(0)), text)
         data = octets(text) + b"\r\n"
         self.log("C: " + text)
         try:
