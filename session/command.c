@@ -42,6 +42,7 @@ const struct command commands[] = {
     { "UNSELECT", STATE_SELECTED, 0, cmd_unselect, "UNSELECT" },
     { "EXPUNGE", STATE_SELECTED, 0, cmd_expunge, NULL },
     { "SEARCH", STATE_SELECTED, COMMAND_KEEPS_NUMBERS, cmd_search, "ESEARCH SEARCHRES WITHIN PARTIAL SEARCH=FUZZY" },
+    { "ESEARCH", IN, COMMAND_KEEPS_NUMBERS, cmd_esearch, "MULTISEARCH" },
     { "CANCELUPDATE", STATE_SELECTED, 0, cmd_cancelupdate, "CONTEXT=SEARCH" },
     { "FETCH", STATE_SELECTED, COMMAND_KEEPS_NUMBERS, cmd_fetch, NULL },
     { "STORE", STATE_SELECTED, COMMAND_KEEPS_NUMBERS, cmd_store, NULL },

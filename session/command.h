@@ -139,6 +139,7 @@ enum outcome cmd_close(struct session *, struct parse *);
 enum outcome cmd_unselect(struct session *, struct parse *);
 enum outcome cmd_expunge(struct session *, struct parse *);
 enum outcome cmd_cancelupdate(struct session *, struct parse *);
+enum outcome cmd_esearch(struct session *, struct parse *);
 enum outcome cmd_search(struct session *, struct parse *);
 enum outcome cmd_fetch(struct session *, struct parse *);
 enum outcome cmd_store(struct session *, struct parse *);

@@ -144,9 +144,22 @@ static void write_partial(struct session *s, const struct return_options *r, con
     io_puts(&s->io, ")");
 }
 
+/* RFC 7377 section 2.1 */
+static void write_correlators(struct session *s, const struct found *f)
+{
+    io_puts(&s->io, "* ESEARCH (TAG ");
+    write_string(&s->io, s->tag);
+    io_puts(&s->io, " MAILBOX ");
+    write_mailbox(&s->io, f->mailbox);
+    io_printf(&s->io, " UIDVALIDITY %u) UID", f->uidvalidity);
+}
+
 static void write_extended(struct session *s, const struct return_options *r, const struct found *f)
 {
-    write_esearch_head(s, s->tag, f->uid);
+    if (f->mailbox != NULL)
+        write_correlators(s, f);
+    else
+        write_esearch_head(s, s->tag, f->uid);
     if ((r->options & RETURN_MIN) && f->n > 0)
         io_printf(&s->io, " MIN %u", number_of(s, f, 0));
     if ((r->options & RETURN_MAX) && f->n > 0)

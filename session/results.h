@@ -22,6 +22,8 @@ struct found {
     bool uid, sorted;                    /* tell UIDs; not in mailbox order */
     bool modseq;                         /* the program asked for MODSEQ: the highest is told */
     const unsigned char *scores;         /* of FUZZY, 1 to 100, or NULL */
+    const char *mailbox;                 /* ESEARCH: of this mailbox, else NULL */
+    uint32_t uidvalidity;
 };
 /* "* SEARCH ...", "* SORT ..." or "* ESEARCH ...", and what "$" is from now on. */
 void write_results(struct session *s, const struct return_options *r, const struct found *f);

@@ -107,15 +107,16 @@ static bool take_set(struct searching *x, struct search_key *out, bool uid)
     for (size_t i = 0; i < set.n; i++) {
         uint32_t a = set.list[i].first == UINT32_MAX ? last : set.list[i].first;
         uint32_t b = set.list[i].last == UINT32_MAX ? last : set.list[i].last;
-        if (!uid && exists > 0 && (a > exists || b > exists || a == 0 || b == 0)) {
-            x->outcome = say(x->s, OUTCOME_BAD, NULL, "No such message");
-            return false;
+        if (a > b) {
+            const uint32_t swap = a;
+            a = b;
+            b = swap;
         }
-        if (fixed && exists > 0) {
-            a = mailbox_uid(m, a);
-            b = mailbox_uid(m, b);
+        if (fixed && exists > 0) {               /* beyond the end is no error (RFC 7377 section 2), just nothing */
+            a = a > exists ? UINT32_MAX : mailbox_uid(m, a > 0 ? a : 1);
+            b = b > exists ? mailbox_uid(m, exists) : mailbox_uid(m, b > 0 ? b : 1);
         }
-        out->ranges[i] = a <= b ? (struct search_range){ a, b } : (struct search_range){ b, a };
+        out->ranges[i] = (struct search_range){ a, b };
     }
     return true;
 }
