@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "session/command.h"
+#include "session/notify.h"
 
 enum outcome cmd_create(struct session *s, struct parse *p)
 {
@@ -19,6 +19,7 @@ enum outcome cmd_create(struct session *s, struct parse *p)
         return OUTCOME_NO;
     if (mailbox_create(s->store, &name, directory, &e) != 0)
         return store_no(s, &e);
+    notify_own_name(s, name.text);
     if (directory || mailbox_status(s->store, &name, &st, &e) != 0)
         return OUTCOME_OK;
     char code[80];
@@ -48,6 +49,7 @@ enum outcome cmd_delete(struct session *s, struct parse *p)
         return say(s, OUTCOME_NO, "CANNOT", "INBOX cannot be deleted");
     if (mailbox_delete(s->store, &name, &e) != 0)
         return store_no(s, &e);
+    notify_own_name(s, name.text);
     if (is_selected(s, &name))
         session_unselect(s, false);
     return OUTCOME_OK;
@@ -68,6 +70,7 @@ enum outcome cmd_rename(struct session *s, struct parse *p)
         return store_no(s, &e);
     if (mailbox_rename(s->store, &from, &to, &e) != 0)
         return store_no(s, &e);
+    notify_own_name(s, to.text);
     if (selected)
         session_unselect(s, false);
     return OUTCOME_OK;
@@ -83,7 +86,10 @@ static enum outcome subscribe(struct session *s, struct parse *p, bool subscribe
         return bad_arguments(s, subscribed ? "SUBSCRIBE mailbox" : "UNSUBSCRIBE mailbox");
     if (!to_store_name(s, wire, &name, &directory))
         return OUTCOME_NO;
-    return subs_set(store_names(s->store), &name, subscribed, &e) == 0 ? OUTCOME_OK : store_no(s, &e);
+    if (subs_set(store_names(s->store), &name, subscribed, &e) != 0)
+        return store_no(s, &e);
+    notify_own_name(s, name.text);
+    return OUTCOME_OK;
 }
 
 enum outcome cmd_subscribe(struct session *s, struct parse *p)

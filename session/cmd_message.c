@@ -223,7 +223,8 @@ enum outcome run_copy(struct session *s, struct parse *p, bool uid, bool move)
     }
     free(src);
     free(dst);
-    s->tell_modseq = move && count > 0 && qresync(s);
+    s->must_tell = move && count > 0;
+    s->tell_modseq = s->must_tell && qresync(s);
     return OUTCOME_OK;
 }
 
@@ -248,6 +249,7 @@ enum outcome run_expunge(struct session *s, struct parse *p, bool uid)
     size_t count = 0;
     const int rc = mailbox_expunge(s->mailbox, seqs, n, &count, &e);
     free(seqs);
-    s->tell_modseq = count > 0 && qresync(s);
+    s->must_tell = count > 0;
+    s->tell_modseq = s->must_tell && qresync(s);
     return rc == 0 ? OUTCOME_OK : store_no(s, &e);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "session/notify.h"
 
 enum {
     ANY = STATE_GREET | STATE_AUTH | STATE_SELECTED, IN = STATE_AUTH | STATE_SELECTED,
@@ -37,6 +38,7 @@ const struct command commands[] = {
     { "STATUS", IN, 0, cmd_status, NULL },
     { "APPEND", IN, COMMAND_STREAMS, cmd_append, "UIDPLUS" },
     { "IDLE", IN, 0, cmd_idle, "IDLE" },
+    { "NOTIFY", IN, 0, cmd_notify, "NOTIFY" },
     { "CHECK", STATE_SELECTED, 0, cmd_check, NULL },
     { "CLOSE", STATE_SELECTED, 0, cmd_close, NULL },
     { "UNSELECT", STATE_SELECTED, 0, cmd_unselect, "UNSELECT" },
@@ -333,8 +335,12 @@ static void one_command(struct session *s, struct buf *line)
     s->tag = (struct str){ NULL, 0 };
     s->code[0] = s->text[0] = 0;
     s->long_code = NULL;
-    s->tell_modseq = false;
+    s->tell_modseq = s->must_tell = false;
     s->expunge_allowed = true;
+    if (s->notify != NULL)
+        notify_wait(s, timeout_of(s));           /* what becomes of it, reading finds out */
+    if (s->state == STATE_LOGOUT)
+        return;
     const enum read_result read = read_command(s, line);
     if (read == READ_OVER)
         return;

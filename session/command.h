@@ -38,6 +38,8 @@ struct session {
     bool expunge_allowed;            /* by the running command */
     bool tell_modseq;                /* the tagged OK gets HIGHESTMODSEQ, once all is told */
     struct buf vanished;             /* UIDs (uint32_t) that the running sync found gone: for VANISHED */
+    struct notify *notify;           /* NOTIFY is in use (notify.h) */
+    bool idling, must_tell;          /* in IDLE; the running command removed messages of the selected mailbox */
     bool numbers_fixed;              /* search keys: message numbers are to be read as the UIDs that they have now */
     struct context *contexts;        /* results that are kept up to date (results.h) */
     struct buf saved;                /* UIDs (uint32_t, ascending) of SEARCH RETURN (SAVE): "$" (RFC 5182) */
@@ -139,6 +141,7 @@ enum outcome cmd_close(struct session *, struct parse *);
 enum outcome cmd_unselect(struct session *, struct parse *);
 enum outcome cmd_expunge(struct session *, struct parse *);
 enum outcome cmd_cancelupdate(struct session *, struct parse *);
+enum outcome cmd_notify(struct session *, struct parse *);
 enum outcome cmd_esearch(struct session *, struct parse *);
 enum outcome cmd_search(struct session *, struct parse *);
 enum outcome cmd_fetch(struct session *, struct parse *);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/xmalloc.h"
 #include "store/date.h"
 
 struct fetching {
@@ -282,6 +283,30 @@ enum outcome run_fetch(struct session *s, struct parse *p, bool uid)
     if (outcome == OUTCOME_OK && f.gone > 0)
         return say(s, OUTCOME_NO, "EXPUNGEISSUED", "Some of the messages are gone");
     return outcome;
+}
+
+struct fetch_items *fetch_items_new(struct session *s)
+{
+    return arena_alloc(s->arena, sizeof(struct fetch_items));
+}
+
+void fetch_from(struct session *s, struct str text, uint32_t seq)
+{
+    const uint32_t exists = mailbox_exists(s->mailbox);
+    struct parse p = { .at = text.p, .end = text.p + text.n, .arena = s->arena };
+    struct fetch_items items;
+    if (seq > exists || !fetch_parse(s, &p, &items))
+        return;
+    const size_t n = exists - seq + 1;
+    uint32_t *seqs = xreallocarray(NULL, n, sizeof *seqs);
+    for (size_t i = 0; i < n; i++)
+        seqs[i] = seq + (uint32_t)i;
+    struct fetching f = { .s = s, .items = &items, .arena = arena_new() };
+    fetch_all(&f, seqs, n);
+    free(seqs);
+    arena_free(f.arena);
+    if (f.broken)
+        s->state = STATE_LOGOUT;
 }
 
 enum outcome cmd_fetch(struct session *s, struct parse *p)

@@ -32,6 +32,9 @@ struct fetch_modifiers {
 };
 /* What stands behind "FETCH set ". False: syntax. */
 bool fetch_parse(struct session *s, struct parse *p, struct fetch_items *out);
+struct fetch_items *fetch_items_new(struct session *s);       /* in the command's arena */
+/* Tells the items (text of fetch-atts in parentheses) of all messages of the view from seq on. */
+void fetch_from(struct session *s, struct str items, uint32_t seq);
 bool fetch_parse_modifiers(struct parse *p, bool uid, struct fetch_modifiers *out);
 void write_envelope(struct io *io, const struct mime_envelope *e);
 void write_body(struct io *io, const struct mime_part *part, bool extended);

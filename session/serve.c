@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "session/notify.h"
 #include "session/results.h"
 
 static void on_signal(int number)
@@ -62,6 +63,7 @@ int session_run(const struct session_settings *settings)
     session_unselect(&s, true);
     io_flush(&s.io);
     io_free(&s.io);
+    notify_free(s.notify);
     buf_free(&s.vanished);
     buf_free(&s.saved);
     arena_free(s.arena);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "session/notify.h"
 #include "session/results.h"
 
 /* The result that was saved forgets what is gone (RFC 5182 section 2.1). */
@@ -67,8 +68,11 @@ static void on_exists(void *ctx, uint32_t exists, uint32_t recent)
 
 static void on_flags(void *ctx, uint32_t seq)
 {
-    tell_vanished(ctx);
-    write_flags_response(ctx, seq, false, true);
+    struct session *s = ctx;
+    if (!notify_selected(s, NOTIFY_FLAGS))
+        return;
+    tell_vanished(s);
+    write_flags_response(s, seq, s->notify != NULL, true);
 }
 
 static void write_flag_names(struct session *s, bool permanent)
@@ -106,12 +110,16 @@ bool session_sync(struct session *s, bool expunges)
 {
     const struct mailbox_listener l = { on_expunged, on_exists, on_flags, on_keywords, s };
     struct store_error e;
-    if (s->mailbox == NULL)
+    /* a client that does not want to know of new and removed messages keeps the view that it has */
+    if (s->mailbox == NULL || (!notify_selected(s, NOTIFY_NEW) && !s->must_tell))
         return true;
+    const uint32_t had = mailbox_exists(s->mailbox), last = had > 0 ? mailbox_uid(s->mailbox, had) : 0;
     const int rc = mailbox_sync(s->mailbox, expunges, &l, &e);
     tell_vanished(s);
     if (rc == 0) {
         contexts_changed(s);
+        if (s->notify != NULL)
+            notify_new_messages(s, mailbox_seq_from(s->mailbox, last + 1));
         return true;
     }
     if (e.code == STORE_INUSE)
