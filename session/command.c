@@ -24,6 +24,7 @@ const struct command commands[] = {
     { "AUTHENTICATE", STATE_GREET, 0, cmd_authenticate, NULL },
     { "STARTTLS", STATE_GREET, 0, cmd_starttls, NULL },
     { "ENABLE", STATE_AUTH, 0, cmd_enable, "ENABLE" },
+    { "COMPRESS", IN, 0, cmd_compress, "COMPRESS=DEFLATE" },
     { "SELECT", IN, 0, cmd_select, NULL },
     { "EXAMINE", IN, 0, cmd_examine, NULL },
     { "CREATE", IN, 0, cmd_create, NULL },
@@ -99,7 +100,7 @@ static void add_text(struct io *io, const char *text)
     }
 }
 
-static void write_tagged(struct session *s, enum outcome outcome, const char *name)
+void write_tagged(struct session *s, enum outcome outcome, const char *name)
 {
     static const char *const words[] = { "OK", "NO", "BAD" };
     struct io *io = &s->io;
@@ -340,6 +341,8 @@ void command_loop(struct session *s)
         if (s->io.chore_at != 0 && io_now_ms() >= s->io.chore_at)
             s->io.chore(s->io.ctx);
     }
+    if (s->io.damaged)
+        untagged(s, "BYE What came cannot be read");
     io_flush(&s->io);
     buf_free(&line);
 }

@@ -53,6 +53,8 @@ extern const struct command commands[];      /* ends with a NULL name */
 enum outcome say(struct session *s, enum outcome outcome, const char *code, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 enum outcome bad_arguments(struct session *s, const char *usage);
+/* The tagged line at once, for a handler that returns SILENT; name is of the command. */
+void write_tagged(struct session *s, enum outcome outcome, const char *name);
 /* A store's failure as NO with its response code; logged where the administrator should know. */
 enum outcome store_no(struct session *s, const struct store_error *e);
 void untagged(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -92,6 +94,7 @@ enum outcome cmd_login(struct session *, struct parse *);
 enum outcome cmd_authenticate(struct session *, struct parse *);
 enum outcome cmd_starttls(struct session *, struct parse *);
 enum outcome cmd_enable(struct session *, struct parse *);
+enum outcome cmd_compress(struct session *, struct parse *);
 enum outcome cmd_namespace(struct session *, struct parse *);
 enum outcome cmd_select(struct session *, struct parse *);
 enum outcome cmd_examine(struct session *, struct parse *);
