@@ -164,7 +164,9 @@ enum outcome run_copy(struct session *s, struct parse *p, bool uid, bool move)
         io_puts(&s->io, "* OK [");
         if (move || code.len >= sizeof s->code) {      /* RFC 6851: before the EXPUNGEs; a long one does not fit s->code */
             io_add(&s->io, code.data, code.len);
-            io_puts(&s->io, "] UIDs of the copies\r\n");
+            io_puts(&s->io, "] ");
+            write_text(s, "UIDs of the copies");
+            io_puts(&s->io, "\r\n");
         } else {
             s->io.output.len -= 6;
             snprintf(s->code, sizeof s->code, "%s", code.data);
