@@ -27,6 +27,7 @@ struct session {
     struct str tag;
     char code[160], text[400];       /* of the tagged line: response code without brackets ("" none), text ("" default) */
     enum language language;          /* of what people read */
+    enum collation collation;        /* the active comparator */
     unsigned bad_in_a_row;
     int64_t login_deadline;          /* before login: monotonic clock in ms */
     /* greeter */
@@ -100,6 +101,7 @@ enum outcome cmd_starttls(struct session *, struct parse *);
 enum outcome cmd_enable(struct session *, struct parse *);
 enum outcome cmd_compress(struct session *, struct parse *);
 enum outcome cmd_language(struct session *, struct parse *);
+enum outcome cmd_comparator(struct session *, struct parse *);
 enum outcome cmd_namespace(struct session *, struct parse *);
 enum outcome cmd_select(struct session *, struct parse *);
 enum outcome cmd_examine(struct session *, struct parse *);

@@ -41,7 +41,8 @@ const struct translation language_german[] = {
     { "Unsupported authentication mechanism", "Dieses Anmeldeverfahren gibt es hier nicht" },
     { "TLS is not offered here", "TLS gibt es hier nicht" },
     { "Too many failures", "Zu viele Fehlversuche" },
-    /* languages, compression */
+    /* languages, comparators, compression */
+    { "No such comparator", "Dieses Vergleichsverfahren gibt es hier nicht" },
     { "Unsupported language", "Diese Sprache gibt es hier nicht" },
     { "Language changed", "Die Sprache ist gewechselt" },
     { "Unknown compression mechanism", "Unbekanntes Kompressionsverfahren" },

@@ -270,6 +270,7 @@ static enum cost prepare_children(struct search_key *k)
     size_t n = 0;
 
     for (size_t i = 0; i < k->child_count; i++) {
+        k->children[i].collation = k->collation;
         const enum cost c = prepare(&k->children[i]);
         costs[i] = (unsigned char)c;
         if (c > most) most = c;
@@ -298,7 +299,7 @@ static enum cost prepare(struct search_key *k)
     case SEARCH_HEADER:
     case SEARCH_BODY:
     case SEARCH_TEXT:
-        if (!k->needle) k->needle = text_needle_new(k->text);
+        if (!k->needle) k->needle = text_needle_new(k->collation, k->text);
         return k->type == SEARCH_HEADER ? COST_HEADER : COST_CONTENT;
     default: return COST_RECORD;
     }

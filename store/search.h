@@ -25,6 +25,7 @@ struct search_key {
     uint64_t value;
     int32_t day;                                 /* days since 1970-01-01 of the date named */
     struct str field, text;
+    enum collation collation;                    /* of the topmost key: of all text in the program */
     struct text_needle *needle;                  /* made by search_prepare */
 };
 /* Runs the program over the view: calls found for each matching seq, ascending, between reads of the mailbox; found may
