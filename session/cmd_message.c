@@ -214,7 +214,9 @@ enum outcome run_copy(struct session *s, struct parse *p, bool uid, bool move)
         if (move) {                              /* RFC 6851: before the EXPUNGEs */
             io_puts(&s->io, "* OK [");
             io_add(&s->io, code.data, code.len);
-            io_puts(&s->io, "] UIDs of the copies\r\n");
+            io_puts(&s->io, "] ");
+            write_text(s, "UIDs of the copies");
+            io_puts(&s->io, "\r\n");
         } else {
             s->long_code = arena_strndup(s->arena, code.data, code.len);
             snprintf(s->text, sizeof s->text, "COPY completed");

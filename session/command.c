@@ -21,10 +21,13 @@ const struct command commands[] = {
     { "NOOP", ANY, 0, cmd_noop, NULL },
     { "LOGOUT", ANY, 0, cmd_logout, NULL },
     { "ID", ANY, 0, cmd_id, "ID" },
+    { "LANGUAGE", ANY, 0, cmd_language, "LANGUAGE" },
     { "LOGIN", STATE_GREET, 0, cmd_login, NULL },
     { "AUTHENTICATE", STATE_GREET, 0, cmd_authenticate, NULL },
     { "STARTTLS", STATE_GREET, 0, cmd_starttls, NULL },
     { "ENABLE", STATE_AUTH, 0, cmd_enable, "ENABLE" },
+    { "COMPRESS", IN, 0, cmd_compress, "COMPRESS=DEFLATE" },
+    { "COMPARATOR", IN, 0, cmd_comparator, "I18NLEVEL=2" },
     { "SELECT", IN, 0, cmd_select, NULL },
     { "EXAMINE", IN, 0, cmd_examine, NULL },
     { "CREATE", IN, 0, cmd_create, NULL },
@@ -82,6 +85,18 @@ enum outcome store_no(struct session *s, const struct store_error *e)
     return say(s, OUTCOME_NO, codes[e->code], "%s%s%s", e->text, e->err != 0 ? ": " : "", e->err != 0 ? strerror(e->err) : "");
 }
 
+/* Where the text for people begins in an untagged response: behind "OK [code] "; the end, if there is none. */
+static const char *before_text(const char *response)
+{
+    const size_t word = strcspn(response, " ");
+    const bool status = (word == 2 && (strncmp(response, "OK", 2) == 0 || strncmp(response, "NO", 2) == 0))
+        || (word == 3 && (strncmp(response, "BAD", 3) == 0 || strncmp(response, "BYE", 3) == 0));
+    if (!status || response[word] == 0)
+        return response + strlen(response);
+    const char *at = response + word + 1, *end = *at == '[' ? strstr(at, "] ") : NULL;
+    return end != NULL ? end + 2 : at;
+}
+
 void untagged(struct session *s, const char *fmt, ...)
 {
     char text[1024];
@@ -90,20 +105,14 @@ void untagged(struct session *s, const char *fmt, ...)
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     io_puts(&s->io, "* ");
-    io_puts(&s->io, text);
+    const char *words = before_text(text);
+    io_add(&s->io, text, (size_t)(words - text));
+    if (*words != 0)
+        write_text(s, words);
     io_puts(&s->io, "\r\n");
 }
 
-/* Text in an answer is one line of printable ASCII, whatever a file name in it holds. */
-static void add_text(struct io *io, const char *text)
-{
-    for (; *text != 0; text++) {
-        const unsigned char c = (unsigned char)*text;
-        buf_addc(&io->output, c >= ' ' && c < 0x7f ? c : '?');
-    }
-}
-
-static void write_tagged(struct session *s, enum outcome outcome, const char *name)
+void write_tagged(struct session *s, enum outcome outcome, const char *name)
 {
     static const char *const words[] = { "OK", "NO", "BAD" };
     struct io *io = &s->io;
@@ -121,9 +130,11 @@ static void write_tagged(struct session *s, enum outcome outcome, const char *na
         io_printf(io, "[%s] ", s->code);
     }
     if (s->text[0] != 0)
-        add_text(io, s->text);
-    else
-        io_printf(io, "%s %s", name, outcome == OUTCOME_OK ? "completed" : "failed");
+        write_text(s, s->text);
+    else {
+        snprintf(s->text, sizeof s->text, "%s %s", name, outcome == OUTCOME_OK ? "completed" : "failed");
+        write_text(s, s->text);
+    }
     io_puts(io, "\r\n");
 }
 
@@ -200,7 +211,9 @@ static enum io_status swallow(struct session *s, uint64_t n)
 enum io_status literal_begin(struct session *s, bool synchronising)
 {
     if (synchronising && !s->io.eof) {
-        io_puts(&s->io, "+ Ready for literal\r\n");
+        io_puts(&s->io, "+ ");
+        write_text(s, "Ready for literal");
+        io_puts(&s->io, "\r\n");
         io_flush(&s->io);
     }
     return IO_OK;
@@ -367,6 +380,8 @@ void command_loop(struct session *s)
         if (s->io.chore_at != 0 && io_now_ms() >= s->io.chore_at)
             s->io.chore(s->io.ctx);
     }
+    if (s->io.damaged)
+        untagged(s, "BYE What came cannot be read");
     io_flush(&s->io);
     buf_free(&line);
 }

@@ -2,6 +2,7 @@
 #define SESSION_COMMAND_H
 #include <stdbool.h>
 #include "session/io.h"
+#include "session/language.h"
 #include "session/parse.h"
 #include "session/session.h"
 #include "store/mailbox.h"
@@ -26,6 +27,8 @@ struct session {
     struct str tag;
     char code[160], text[400];       /* of the tagged line: response code without brackets ("" none), text ("" default) */
     char *long_code;                 /* in place of code where that has no room; in the arena */
+    enum language language;          /* of what people read */
+    enum collation collation;        /* the active comparator */
     unsigned bad_in_a_row;
     int64_t login_deadline;          /* before login: monotonic clock in ms */
     /* greeter */
@@ -64,6 +67,10 @@ extern const struct command commands[];      /* ends with a NULL name */
 enum outcome say(struct session *s, enum outcome outcome, const char *code, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 enum outcome bad_arguments(struct session *s, const char *usage);
+/* The tagged line at once, for a handler that returns SILENT; name is of the command. */
+void write_tagged(struct session *s, enum outcome outcome, const char *name);
+/* English text, translated: the end of a response that people read. */
+void write_text(struct session *s, const char *text);
 /* A store's failure as NO with its response code; logged where the administrator should know. */
 enum outcome store_no(struct session *s, const struct store_error *e);
 void untagged(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -123,6 +130,9 @@ enum outcome cmd_login(struct session *, struct parse *);
 enum outcome cmd_authenticate(struct session *, struct parse *);
 enum outcome cmd_starttls(struct session *, struct parse *);
 enum outcome cmd_enable(struct session *, struct parse *);
+enum outcome cmd_compress(struct session *, struct parse *);
+enum outcome cmd_language(struct session *, struct parse *);
+enum outcome cmd_comparator(struct session *, struct parse *);
 enum outcome cmd_namespace(struct session *, struct parse *);
 enum outcome cmd_select(struct session *, struct parse *);
 enum outcome cmd_examine(struct session *, struct parse *);

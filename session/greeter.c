@@ -39,6 +39,8 @@ static enum outcome try_login(struct session *s, const char *mechanism, struct s
     case LOGIN_GRANTED:
         s->result->granted = true;
         buf_add(&s->result->tag, s->tag.p, s->tag.n);
+        if (s->language != LANGUAGE_DEFAULT)
+            buf_printf(&s->result->tag, " %s", language_tag(s->language));
         s->state = STATE_LOGOUT;
         return OUTCOME_SILENT;
     case LOGIN_TOO_MANY:

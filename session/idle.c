@@ -35,7 +35,9 @@ enum outcome cmd_idle(struct session *s, struct parse *p)
         return bad_arguments(s, "IDLE");
     if (s->mailbox != NULL)
         mailbox_watch(s->mailbox);
-    io_puts(&s->io, "+ idling\r\n");
+    io_puts(&s->io, "+ ");
+    write_text(s, "idling");
+    io_puts(&s->io, "\r\n");
     const bool told = session_sync(s, true);
     if (s->mailbox != NULL && !mailbox_readonly(s->mailbox) && mailbox_checkpoint(s->mailbox, false, &e) != 0)
         store_no(s, &e);                        /* logged; what follows says nothing of it */

@@ -272,8 +272,10 @@ static bool parse_key(struct searching *x, struct search_key *out, unsigned dept
 bool search_parse(struct session *s, struct parse *p, struct str charset, struct search_key *program, enum outcome *outcome)
 {
     struct searching x = { .s = s, .p = p, .charset = charset, .outcome = OUTCOME_SILENT };
-    if (parse_keys(&x, program, 0) && parse_end(p))
+    if (parse_keys(&x, program, 0) && parse_end(p)) {
+        program->collation = s->collation;
         return true;
+    }
     *outcome = x.outcome != OUTCOME_SILENT ? x.outcome : bad_arguments(s, "search keys");
     return false;
 }

@@ -148,7 +148,9 @@ static void tell_opened(struct session *s, const struct mailbox_status *st)
     untagged(s, "OK [UIDVALIDITY %u] UIDs are valid", st->uidvalidity);
     untagged(s, "OK [UIDNEXT %u] Next UID", st->uidnext);
     untagged(s, "OK [HIGHESTMODSEQ %llu] Highest", (unsigned long long)st->highestmodseq);
-    untagged(s, "OK [MAILBOXID (" MAILBOXID_FORMAT ")] Object ID", (unsigned long long)st->mailbox_id);
+    io_printf(&s->io, "* OK [MAILBOXID (" MAILBOXID_FORMAT ")] ", (unsigned long long)st->mailbox_id);
+    write_text(s, "Object ID");
+    io_puts(&s->io, "\r\n");
     if (rev2(s))
         list_selected(s);
 }

@@ -33,6 +33,17 @@ static void write_flags_back(void *ctx)
     session_flags_changed(s);
 }
 
+/* "tag", or "tag language" (session.h). */
+static struct str take_login_tag(struct session *s, struct str text)
+{
+    const char *space = memchr(text.p, ' ', text.n);
+    if (space == NULL)
+        return text;
+    const size_t n = (size_t)(space - text.p);
+    s->language = language_of_tag((struct str){ space + 1, text.n - n - 1 });
+    return (struct str){ text.p, n };
+}
+
 int session_run(const struct session_settings *settings)
 {
     struct session s = { .config = settings->config, .state = STATE_AUTH, .arena = arena_new(), .store = settings->store,
@@ -50,10 +61,13 @@ int session_run(const struct session_settings *settings)
     s.io.chore = write_flags_back;
     s.io.ctx = &s;
     if (settings->login_tag.n > 0) {
-        io_add(&s.io, settings->login_tag.p, settings->login_tag.n);
+        const struct str tag = take_login_tag(&s, settings->login_tag);
+        io_add(&s.io, tag.p, tag.n);
         io_puts(&s.io, " OK [CAPABILITY ");
         write_capabilities(&s.io.output, settings->config, STATE_AUTH, false);
-        io_puts(&s.io, "] Logged in\r\n");
+        io_puts(&s.io, "] ");
+        write_text(&s, "Logged in");
+        io_puts(&s.io, "\r\n");
     } else {
         session_greeting(&s.io.output, settings->config, true, false);
     }

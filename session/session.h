@@ -27,7 +27,8 @@ struct greeter_settings {
 };
 struct greeter_result {
     bool granted;                  /* else the connection is over: BYE was said or the client went */
-    struct buf tag;                /* of the command that logged in, answered by the session */
+    struct buf tag;                /* of the command that logged in, answered by the session; if LANGUAGE was used, a space and
+                                      the language's tag follow */
     struct buf pending;            /* input read but not used */
 };
 /* Writes the greeting's text, with CRLF ("* OK [CAPABILITY ...] host ..."), or "* PREAUTH ...". */
@@ -38,7 +39,7 @@ struct session_settings {
     const struct config *config;
     struct store *store;
     const char *user;
-    struct str login_tag;          /* "tag OK [CAPABILITY ...] Logged in" is written first; empty: PREAUTH greeting is */
+    struct str login_tag;          /* greeter_result.tag: "tag OK [CAPABILITY ...] Logged in" is written first; empty: PREAUTH greeting is */
     struct str pending;            /* input that the greeter had read already */
     int in, out;
 };

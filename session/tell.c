@@ -98,7 +98,9 @@ void write_mailbox_flags(struct session *s)
         io_puts(&s->io, "()");
     else
         write_flag_names(s, true);
-    io_puts(&s->io, "] Flags that are kept\r\n");
+    io_puts(&s->io, "] ");
+    write_text(s, "Flags that are kept");
+    io_puts(&s->io, "\r\n");
 }
 
 static void on_keywords(void *ctx)

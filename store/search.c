@@ -288,6 +288,7 @@ static enum cost prepare_children(struct search_key *k)
     size_t n = 0;
 
     for (size_t i = 0; i < k->child_count; i++) {
+        k->children[i].collation = k->collation;
         const enum cost c = prepare(&k->children[i]);
         costs[i] = (unsigned char)c;
         if (c > most) most = c;
@@ -304,7 +305,7 @@ static enum cost prepare_children(struct search_key *k)
 static void add_needle(struct search_key *k, struct str text)
 {
     k->needles = xreallocarray(k->needles, k->needle_count + 1, sizeof(struct text_needle *));
-    k->needles[k->needle_count++] = text_needle_new(text);
+    k->needles[k->needle_count++] = text_needle_new(k->collation, text);
 }
 
 /* The words of a FUZZY text; of a long one the last letters may be others. */

@@ -30,6 +30,7 @@ struct search_key {
     int32_t day;                                 /* days since 1970-01-01 of the date named */
     struct str field, text;
     struct text_needle **needles; size_t needle_count;   /* made by search_run; all must be found */
+    enum collation collation;                    /* of the topmost key: of all text in the program */
 };
 /* Runs the program over the view: calls found for each matching seq, ascending, between reads of the mailbox; found may
  * return non-zero to stop. Cheap keys are tried before dear ones. Expunged messages never match. 0 or -1. */
