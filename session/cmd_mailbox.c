@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "session/command.h"
+#include "session/metadata.h"
 
 static enum outcome open_mailbox(struct session *s, struct parse *p, bool readonly)
 {
@@ -53,12 +54,13 @@ enum outcome cmd_create(struct session *s, struct parse *p)
     struct mailbox_name name;
     struct store_error e;
     struct str wire;
+    struct create_use use;
     bool directory = false;
-    if (!parse_sp(p) || !parse_astring(p, &wire) || !parse_end(p))
-        return bad_arguments(s, "CREATE mailbox");
-    if (!to_store_name(s, wire, &name, &directory))
+    if (!parse_sp(p) || !parse_astring(p, &wire) || !parse_create_use(p, &use) || !parse_end(p))
+        return bad_arguments(s, "CREATE mailbox [(USE (attribute ...))]");
+    if (!to_store_name(s, wire, &name, &directory) || !special_use_allowed(s, &name, directory, use.uses, use.unknown))
         return OUTCOME_NO;
-    return mailbox_create(s->store, &name, directory, &e) == 0 ? OUTCOME_OK : store_no(s, &e);
+    return mailbox_create(s->store, &name, directory, &e) == 0 ? annotations_created(s, &name, &use) : store_no(s, &e);
 }
 
 /* Is this the selected mailbox, or a directory above it? It is unselected once it is gone. */
@@ -83,6 +85,7 @@ enum outcome cmd_delete(struct session *s, struct parse *p)
         return say(s, OUTCOME_NO, "CANNOT", "INBOX cannot be deleted");
     if (mailbox_delete(s->store, &name, &e) != 0)
         return store_no(s, &e);
+    annotations_deleted(s, &name);
     if (is_selected(s, &name))
         session_unselect(s, false);
     return OUTCOME_OK;
@@ -103,9 +106,10 @@ enum outcome cmd_rename(struct session *s, struct parse *p)
         return store_no(s, &e);
     if (mailbox_rename(s->store, &from, &to, &e) != 0)
         return store_no(s, &e);
+    const enum outcome outcome = annotations_renamed(s, &from, &to);
     if (selected)
         session_unselect(s, false);
-    return OUTCOME_OK;
+    return outcome;
 }
 
 static enum outcome subscribe(struct session *s, struct parse *p, bool subscribed)

@@ -35,6 +35,8 @@ const struct command commands[] = {
     { "LSUB", IN, 0, cmd_lsub, NULL },
     { "NAMESPACE", IN, 0, cmd_namespace, "NAMESPACE" },
     { "STATUS", IN, 0, cmd_status, NULL },
+    { "GETMETADATA", IN, 0, cmd_getmetadata, "METADATA" },
+    { "SETMETADATA", IN, 0, cmd_setmetadata, NULL },
     { "APPEND", IN, COMMAND_STREAMS, cmd_append, "UIDPLUS" },
     { "IDLE", IN, 0, cmd_idle, "IDLE" },
     { "CHECK", STATE_SELECTED, 0, cmd_check, NULL },
