@@ -54,6 +54,7 @@ static const struct setting settings[] = {
     { "list-count", "100000", K_U32, AT(list_count) },
     { "durable-flags", "no", K_BOOL, AT(durable_flags) },
     { "hostname", NULL, K_STRING, AT(hostname) },
+    { "admin", NULL, K_STRING, AT(admin) },
 };
 enum { SETTINGS = sizeof settings / sizeof settings[0] };
 
@@ -254,6 +255,9 @@ static const char *check(const struct config *c)
     for (const char *p = c->hostname; *p != '\0'; p++)
         if (!isgraph((unsigned char)*p))
             return "hostname must be printable";
+    for (const char *p = c->admin; p != NULL && *p != '\0'; p++)
+        if (!isgraph((unsigned char)*p))
+            return "admin must be a URI";
     return NULL;
 }
 

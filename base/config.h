@@ -40,6 +40,7 @@ struct config {
     uint32_t list_count;        /* list-count = 100000 files looked at for one LIST */
     bool durable_flags;         /* durable-flags = no: flags in the mbox at each OK, not only at CHECK etc. or 20 s later */
     char *hostname;             /* hostname = gethostname(), for the greeting */
+    char *admin;                /* admin = mailto:...: a URI, what GETMETADATA "" /shared/admin tells (RFC 5464) */
 };
 
 /* Reads path; a missing file gives the defaults if `optional`. 0, or -1 with a message in err ("file:line: what"). The

@@ -22,6 +22,8 @@ static const struct capability {
     { "OBJECTID", AUTH, 0 },
     { "STATUS=SIZE", AUTH, 0 },
     { "SAVEDATE", AUTH, 0 },
+    { "CREATE-SPECIAL-USE", AUTH, 0 },
+    { "FILTERS", AUTH, 0 },
 };
 enum { CAPABILITIES = sizeof capabilities / sizeof *capabilities };
 

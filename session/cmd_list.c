@@ -1,5 +1,5 @@
 /*
- * LIST with its selection and return options (RFC 5258, RFC 5819, RFC 9051 section 6.3.9).
+ * LIST with its selection and return options (RFC 5258, RFC 5819, RFC 6154, RFC 9590, RFC 9051 section 6.3.9).
  *
  * First all names that match a pattern are gathered, with what they are; then those that the selection options leave are told,
  * each with what the return options ask for.
@@ -9,15 +9,18 @@
 
 #include "base/log.h"
 #include "session/list.h"
+#include "session/metadata.h"
 
-enum selection { SELECT_SUBSCRIBED = 1, SELECT_REMOTE = 2, SELECT_RECURSIVE = 4 };
-enum returning { RETURN_SUBSCRIBED = 1, RETURN_CHILDREN = 2, RETURN_STATUS = 4 };
+enum selection { SELECT_SUBSCRIBED = 1, SELECT_REMOTE = 2, SELECT_RECURSIVE = 4, SELECT_USE = 8 };
+enum returning { RETURN_SUBSCRIBED = 1, RETURN_CHILDREN = 2, RETURN_STATUS = 4, RETURN_USE = 8, RETURN_METADATA = 16 };
 
 struct list_request {
     struct session *s;
     bool extended;
     unsigned selection, returning;
     struct status_items status;
+    struct str *metadata; size_t metadata_n;     /* entries that METADATA names */
+    struct annotations annotations;              /* once they are needed */
     struct patterns patterns;
 };
 
@@ -42,6 +45,8 @@ static bool selection_options(struct parse *p, struct list_request *r)
             r->selection |= SELECT_SUBSCRIBED;
         else if (parse_word(p, "REMOTE"))
             r->selection |= SELECT_REMOTE;
+        else if (parse_word(p, "SPECIAL-USE"))
+            r->selection |= SELECT_USE;
         else if (parse_word(p, "RECURSIVEMATCH"))
             r->selection |= SELECT_RECURSIVE;
         else
@@ -63,6 +68,10 @@ static bool return_options(struct parse *p, struct list_request *r)
             r->returning |= RETURN_SUBSCRIBED;
         else if (parse_word(p, "CHILDREN"))
             r->returning |= RETURN_CHILDREN;
+        else if (parse_word(p, "SPECIAL-USE"))
+            r->returning |= RETURN_USE;
+        else if (parse_word(p, "METADATA") && parse_sp(p) && parse_entry_names(p, &r->metadata, &r->metadata_n))
+            r->returning |= RETURN_METADATA;
         else if (parse_word(p, "STATUS") && parse_sp(p) && parse_status_items(r->s, p, &r->status))
             r->returning |= RETURN_STATUS;
         else
@@ -221,6 +230,13 @@ static void attributes_text(const struct gathering *g, const struct entry *e, st
         add_word(out, e->attributes & NAME_HAS_CHILDREN ? "\\Noselect \\HasChildren" : "\\Noselect \\HasNoChildren");
     if (subscribed && (e->selected || !(g->r->selection & SELECT_SUBSCRIBED)) && find(&g->subscribed, e->name) != NULL)
         add_word(out, "\\Subscribed");
+    if ((g->r->selection & SELECT_USE) || (g->r->returning & RETURN_USE)) {
+        const unsigned uses = special_uses_of(&g->r->annotations.uses, e->name);
+        if (uses != 0) {
+            add_word(out, "");
+            special_use_text(uses, out);
+        }
+    }
 }
 
 static void write_list(struct session *s, const char *attributes, const struct entry *e)
@@ -247,6 +263,8 @@ static void tell(const struct gathering *g, const struct entry *e)
         write_list(s, attributes.data, e);
     }
     buf_free(&attributes);
+    if ((g->r->returning & RETURN_METADATA) && e->attributes != 0)
+        write_metadata(s, &g->r->annotations, e->name, g->r->metadata, g->r->metadata_n);
     io_relieve(&s->io);
 }
 
@@ -264,6 +282,9 @@ static enum outcome list(struct list_request *r)
         return store_no(s, &e);
     if (names_list(store_names(s->store), descend, on_name, &g, &cut, &e) < 0)
         return store_no(s, &e);
+    const bool uses = (r->selection & SELECT_USE) || (r->returning & RETURN_USE);
+    if ((uses || (r->returning & RETURN_METADATA)) && annotations_load(s, uses, &r->annotations, &e) != 0)
+        log_warning("%s: %s", s->user, e.text);
     if (cut)
         log_warning("%s: LIST was cut at list-depth or list-count", s->user);
     sort(&g.subscribed);
@@ -275,6 +296,8 @@ static enum outcome list(struct list_request *r)
     }
     for (size_t i = 0; i < chosen.n; i++) {
         chosen.list[i].selected |= !(r->selection & SELECT_SUBSCRIBED);
+        if ((r->selection & SELECT_USE) && special_uses_of(&r->annotations.uses, chosen.list[i].name) == 0)
+            continue;
         if (chosen.list[i].selected || chosen.list[i].hidden_child)
             tell(&g, &chosen.list[i]);
     }

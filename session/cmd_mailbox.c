@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "session/metadata.h"
 #include "session/notify.h"
 
 enum outcome cmd_create(struct session *s, struct parse *p)
@@ -12,16 +13,18 @@ enum outcome cmd_create(struct session *s, struct parse *p)
     struct mailbox_status st;
     struct store_error e;
     struct str wire;
+    struct create_use use;
     bool directory = false;
-    if (!parse_sp(p) || !parse_astring(p, &wire) || !parse_end(p))
-        return bad_arguments(s, "CREATE mailbox");
-    if (!to_store_name(s, wire, &name, &directory))
+    if (!parse_sp(p) || !parse_astring(p, &wire) || !parse_create_use(p, &use) || !parse_end(p))
+        return bad_arguments(s, "CREATE mailbox [(USE (attribute ...))]");
+    if (!to_store_name(s, wire, &name, &directory) || !special_use_allowed(s, &name, directory, use.uses, use.unknown))
         return OUTCOME_NO;
     if (mailbox_create(s->store, &name, directory, &e) != 0)
         return store_no(s, &e);
     notify_own_name(s, name.text);
-    if (directory || mailbox_status(s->store, &name, &st, &e) != 0)
-        return OUTCOME_OK;
+    const enum outcome outcome = annotations_created(s, &name, &use);
+    if (outcome != OUTCOME_OK || directory || mailbox_status(s->store, &name, &st, &e) != 0)
+        return outcome;
     char code[80];
     snprintf(code, sizeof code, "MAILBOXID (" MAILBOXID_FORMAT ")", (unsigned long long)st.mailbox_id);
     return say(s, OUTCOME_OK, code, "CREATE completed");
@@ -50,6 +53,7 @@ enum outcome cmd_delete(struct session *s, struct parse *p)
     if (mailbox_delete(s->store, &name, &e) != 0)
         return store_no(s, &e);
     notify_own_name(s, name.text);
+    annotations_deleted(s, &name);
     if (is_selected(s, &name))
         session_unselect(s, false);
     return OUTCOME_OK;
@@ -71,9 +75,10 @@ enum outcome cmd_rename(struct session *s, struct parse *p)
     if (mailbox_rename(s->store, &from, &to, &e) != 0)
         return store_no(s, &e);
     notify_own_name(s, to.text);
+    const enum outcome outcome = annotations_renamed(s, &from, &to);
     if (selected)
         session_unselect(s, false);
-    return OUTCOME_OK;
+    return outcome;
 }
 
 static enum outcome subscribe(struct session *s, struct parse *p, bool subscribed)

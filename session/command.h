@@ -144,6 +144,8 @@ enum outcome cmd_unsubscribe(struct session *, struct parse *);
 enum outcome cmd_list(struct session *, struct parse *);
 enum outcome cmd_lsub(struct session *, struct parse *);
 enum outcome cmd_status(struct session *, struct parse *);
+enum outcome cmd_getmetadata(struct session *, struct parse *);
+enum outcome cmd_setmetadata(struct session *, struct parse *);
 enum outcome cmd_append(struct session *, struct parse *);
 enum outcome cmd_idle(struct session *, struct parse *);
 enum outcome cmd_check(struct session *, struct parse *);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "session/command.h"
+#include "session/search_filter.h"
 #include "store/search.h"
 
 enum argument { ARG_NONE, ARG_TEXT, ARG_DATE, ARG_NUMBER, ARG_INTERVAL, ARG_KEYWORD, ARG_MODSEQ };
@@ -43,6 +44,7 @@ struct searching {
     struct session *s;
     struct parse *p;
     struct str charset;
+    struct filters filters;
     size_t keys;                     /* so far: bounded */
     bool fuzzy;                      /* within FUZZY */
     enum outcome outcome;            /* what to answer when parsing fails */
@@ -91,7 +93,7 @@ static bool take_set(struct searching *x, struct search_key *out, bool uid)
 {
     struct set set;
     struct mailbox *m = x->s->mailbox;
-    const uint32_t exists = mailbox_exists(m), last = !uid ? exists : exists > 0 ? mailbox_uid(m, exists) : 0;
+    const uint32_t exists = m != NULL ? mailbox_exists(m) : 0, last = !uid ? exists : exists > 0 ? mailbox_uid(m, exists) : 0;
     if (!parse_set(x->p, &set))
         return false;
     if (set.saved)
@@ -220,6 +222,23 @@ static bool new_key(struct searching *x, struct search_key *out)
     return negate(x, &both[1]);
 }
 
+/* FILTER name: the keys that the user keeps under it stand here, as if in parentheses. */
+static bool take_filter(struct searching *x, struct search_key *out, unsigned depth)
+{
+    struct parse text;
+    struct searching inner = *x;
+    if (!filter_open(x->s, &inner.filters, x->charset, x->p, &text, &x->outcome))
+        return false;
+    inner.p = &text;
+    inner.charset = STR("UTF-8");
+    bool good = parse_keys(&inner, out, depth + 1) && parse_end(&text);
+    x->keys = inner.keys;
+    x->filters.metadata = inner.filters.metadata;
+    if (!good)
+        x->outcome = inner.outcome != OUTCOME_SILENT ? inner.outcome : filter_broken(x->s, &inner.filters);
+    return good;
+}
+
 static bool parse_key(struct searching *x, struct search_key *out, unsigned depth)
 {
     struct parse *p = x->p;
@@ -240,6 +259,8 @@ static bool parse_key(struct searching *x, struct search_key *out, unsigned dept
         *out = (struct search_key){ .type = SEARCH_OR, .children = both, .child_count = 2 };
         return parse_sp(p) && parse_key(x, &both[0], depth + 1) && parse_sp(p) && parse_key(x, &both[1], depth + 1);
     }
+    if (parse_word(p, "FILTER"))
+        return take_filter(x, out, depth);
     if (parse_word(p, "NEW"))
         return new_key(x, out);
     if (parse_word(p, "UID"))
