@@ -48,6 +48,8 @@ static const struct setting settings[] = {
     { "line-limit", "65536", K_U32, AT(line_limit) },
     { "literal-limit", "1048576", K_U32, AT(literal_limit) },
     { "idle-timeout", "1800", K_UNSIGNED, AT(idle_timeout) },
+    { "progress-interval", "10", K_UNSIGNED, AT(progress_interval) },
+    { "message-limit", "0", K_U32, AT(message_limit) },
     { "lock-timeout", "10", K_UNSIGNED, AT(lock_timeout) },
     { "seal-limit", "4194304", K_U64, AT(seal_limit) },
     { "list-depth", "16", K_UNSIGNED, AT(list_depth) },

@@ -22,6 +22,7 @@ static const struct capability {
     { "OBJECTID", AUTH, 0 },
     { "STATUS=SIZE", AUTH, 0 },
     { "SAVEDATE", AUTH, 0 },
+    { "INPROGRESS", AUTH, 0 },
     { "CREATE-SPECIAL-USE", AUTH, 0 },
     { "FILTERS", AUTH, 0 },
 };
@@ -31,7 +32,6 @@ void write_capabilities(struct buf *out, const struct config *c, unsigned state,
 {
     const unsigned now = state == STATE_GREET ? STATE_GREET : STATE_AUTH;
     const size_t start = out->len;
-    (void)c;
     for (size_t i = 0; i < CAPABILITIES; i++)
         if (capabilities[i].states & now)
             buf_printf(out, out->len > start ? " %s" : "%s", capabilities[i].name);
@@ -39,6 +39,8 @@ void write_capabilities(struct buf *out, const struct config *c, unsigned state,
         write_mechanisms(out);
     else if (now == STATE_GREET)
         buf_puts(out, " LOGINDISABLED");
+    if (now == STATE_AUTH && c->message_limit > 0)
+        buf_printf(out, " MESSAGELIMIT=%u", c->message_limit);
     for (const struct command *row = commands; row->name != NULL; row++)
         if (row->capability != NULL && (now != STATE_GREET || row->states & STATE_GREET))
             buf_printf(out, " %s", row->capability);

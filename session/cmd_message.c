@@ -145,6 +145,7 @@ enum outcome run_store(struct session *s, struct parse *p, bool uid)
         return say(s, OUTCOME_NO, NULL, "The mailbox is read-only");
     if (!set_to_seqs(s, &set, uid, &seqs, &n))
         return no_such_message(s);
+    limit_messages(s, seqs, &n);
     if (change.conditional)
         session_use_condstore(s);
     const char *last_before = mailbox_keyword(s->mailbox, 0);
@@ -175,6 +176,20 @@ void write_uid_set(struct buf *out, const uint32_t *uids, size_t n)
     }
 }
 
+static int ascending(const void *a, const void *b)
+{
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static enum outcome too_many(struct session *s)
+{
+    char code[80];
+    snprintf(code, sizeof code, "MESSAGELIMIT %u %u", s->config->message_limit, s->limit_uid);
+    s->limit_uid = 0;
+    return say(s, OUTCOME_NO, code, "Too many messages at once");
+}
+
 enum outcome run_copy(struct session *s, struct parse *p, bool uid, bool move)
 {
     struct set set;
@@ -196,6 +211,13 @@ enum outcome run_copy(struct session *s, struct parse *p, bool uid, bool move)
     if (!to_store_name(s, wire, &to, NULL)) {
         free(seqs);
         return OUTCOME_NO;
+    }
+    if (limit_messages(s, seqs, &n)) {
+        if (!move) {                             /* COPY takes all or none */
+            free(seqs);
+            return too_many(s);
+        }
+        qsort(seqs, n, sizeof *seqs, ascending);
     }
     const int rc = mailbox_copy(s->mailbox, seqs, n, &to, move, &validity, &src, &dst, &count, &e);
     free(seqs);
@@ -230,6 +252,19 @@ enum outcome run_copy(struct session *s, struct parse *p, bool uid, bool move)
     return OUTCOME_OK;
 }
 
+/* message-limit counts what is to be removed. */
+static void only_deleted(struct session *s, uint32_t *seqs, size_t *n)
+{
+    struct message msg;
+    size_t to = 0;
+    if (s->config->message_limit == 0)
+        return;
+    for (size_t i = 0; i < *n; i++)
+        if (mailbox_message(s->mailbox, seqs[i], &msg, NULL) == 0 && (msg.flags & FLAG_DELETED))
+            seqs[to++] = seqs[i];
+    *n = to;
+}
+
 enum outcome run_expunge(struct session *s, struct parse *p, bool uid)
 {
     struct set set;
@@ -245,6 +280,9 @@ enum outcome run_expunge(struct session *s, struct parse *p, bool uid)
     if (uid) {
         if (!set_to_seqs(s, &set, true, &seqs, &n))
             return no_such_message(s);
+        only_deleted(s, seqs, &n);
+        if (limit_messages(s, seqs, &n))
+            qsort(seqs, n, sizeof *seqs, ascending);
         for (size_t i = 0; i < n; i++)
             seqs[i] = mailbox_uid(s->mailbox, seqs[i]);
     }

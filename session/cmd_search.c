@@ -53,6 +53,22 @@ bool parse_charset(struct session *s, struct parse *p, struct str *charset, enum
     return true;
 }
 
+/* message-limit (RFC 9738): only the last messages of those that the program's sets leave are searched. */
+static struct search_key limit_search(struct session *s, const struct search_key *program)
+{
+    uint32_t first = 1, last = mailbox_exists(s->mailbox);
+    search_narrow(s->mailbox, program, &first, &last);
+    const uint32_t most = s->config->message_limit;
+    if (most == 0 || first > last || last - first < most)
+        return *program;
+    struct search_key *both = arena_alloc(s->arena, 2 * sizeof *both);
+    s->limit_uid = mailbox_uid(s->mailbox, last - most + 1);
+    both[0] = (struct search_key){ .type = SEARCH_UID, .ranges = arena_alloc(s->arena, sizeof(struct search_range)), .range_count = 1 };
+    both[0].ranges[0] = (struct search_range){ s->limit_uid, UINT32_MAX };
+    both[1] = *program;
+    return (struct search_key){ .type = SEARCH_AND, .children = both, .child_count = 2, .collation = program->collation };
+}
+
 static enum outcome search(struct session *s, struct parse *p, bool uid, const struct return_options *r)
 {
     struct str charset;
@@ -69,7 +85,8 @@ static enum outcome search(struct session *s, struct parse *p, bool uid, const s
         return OUTCOME_BAD;
     if (search_uses(&program, SEARCH_MODSEQ))
         session_use_condstore(s);
-    if (search_run(s->mailbox, &program, on_found, &seqs, &e) != 0) {
+    struct search_key limited = limit_search(s, &program);
+    if (search_run(s->mailbox, &limited, on_found, &seqs, &e) != 0) {
         buf_free(&seqs);
         return store_no(s, &e);
     }

@@ -342,6 +342,18 @@ static void tell_highestmodseq(struct session *s, enum outcome outcome)
         untagged(s, "OK [HIGHESTMODSEQ %llu] As far as all has been told", modseq);
 }
 
+/* RFC 9738: beside another response code it goes into an untagged NO. */
+static void tell_limit(struct session *s, enum outcome outcome)
+{
+    const unsigned limit = s->config->message_limit;
+    if (s->limit_uid != 0 && s->code[0] == 0 && s->long_code == NULL && outcome == OUTCOME_OK) {
+        snprintf(s->code, sizeof s->code, "MESSAGELIMIT %u %u", limit, s->limit_uid);
+        snprintf(s->text, sizeof s->text, "Only the last %u messages", limit);
+    } else if (s->limit_uid != 0) {
+        untagged(s, "NO [MESSAGELIMIT %u %u] Only the last %u messages", limit, s->limit_uid, limit);
+    }
+}
+
 static void one_command(struct session *s, struct buf *line)
 {
     const struct command *c = NULL;
@@ -351,6 +363,7 @@ static void one_command(struct session *s, struct buf *line)
     s->code[0] = s->text[0] = 0;
     s->long_code = NULL;
     s->tell_modseq = s->must_tell = false;
+    s->limit_uid = 0;
     s->expunge_allowed = true;
     if (s->notify != NULL)
         notify_wait(s, timeout_of(s));           /* what becomes of it, reading finds out */
@@ -359,14 +372,18 @@ static void one_command(struct session *s, struct buf *line)
     const enum read_result read = read_command(s, line);
     if (read == READ_OVER)
         return;
+    s->progress_at = io_now_ms() + (int64_t)s->config->progress_interval * 1000;
     const enum outcome outcome = read == READ_REFUSED ? OUTCOME_BAD : run_command(s, line, &c);
     s->bad_in_a_row = outcome == OUTCOME_BAD ? s->bad_in_a_row + 1 : 0;
     /* one that waited for a lock in vain does not wait again to tell of new mail */
     const bool busy = outcome == OUTCOME_NO && strncmp(s->code, "INUSE", 5) == 0;
+    s->progress_at = INT64_MAX;
     if (s->state == STATE_SELECTED && c != NULL && outcome != OUTCOME_BAD && outcome != OUTCOME_SILENT && !busy)
         session_sync(s, s->expunge_allowed);
-    if (s->state == STATE_SELECTED)
+    if (s->state == STATE_SELECTED) {
+        tell_limit(s, outcome);
         tell_highestmodseq(s, outcome);
+    }
     write_tagged(s, outcome, c != NULL ? c->name : "Command");
     if (s->bad_in_a_row >= BAD_MOST && s->state == STATE_GREET)
         good_bye(s, "Too many bad commands");

@@ -42,6 +42,9 @@ struct session {
     bool tell_modseq;                /* the tagged OK gets HIGHESTMODSEQ, once all is told */
     struct buf vanished;             /* UIDs (uint32_t) that the running sync found gone: for VANISHED */
     struct notify *notify;           /* NOTIFY is in use (notify.h) */
+    uint32_t limit_uid;              /* message-limit left messages below this one out */
+    int64_t progress_at;             /* io_now_ms: the next INPROGRESS is due */
+    bool responding;                 /* within a response: nothing else can be told now */
     bool idling, must_tell;          /* in IDLE; the running command removed messages of the selected mailbox */
     bool numbers_fixed;              /* search keys: message numbers are to be read as the UIDs that they have now */
     struct context *contexts;        /* results that are kept up to date (results.h) */
@@ -118,6 +121,9 @@ void list_selected(struct session *s);
 int write_vanished_earlier(struct session *s, const struct set *within, uint64_t above, struct store_error *e);
 /* Ascending UIDs as a sequence-set; ranges where they follow one another. */
 void write_uid_set(struct buf *out, const uint32_t *uids, size_t n);
+/* Keeps the last of *n ascending seqs that message-limit allows, and puts them in descending order (RFC 9738 section 3.1). The
+ * response code is added when the command is done. True: some were left out. */
+bool limit_messages(struct session *s, uint32_t *seqs, size_t *n);
 /* Message numbers of a set over the view, ascending, without duplicates; uid: the set holds UIDs. malloc'ed. False: a
  * sequence number that is not there. */
 bool set_to_seqs(struct session *s, const struct set *set, bool uid, uint32_t **seqs, size_t *n);

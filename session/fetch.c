@@ -147,6 +147,7 @@ static int fetch_one(struct fetching *f, uint32_t seq, bool show_flags, struct s
         return -1;
     const size_t start = s->io.output.len;
     const uint64_t flushes = s->io.flushes;
+    s->responding = true;
     write_fetch_head(s, seq, msg.uid);
     const char *between = "";
     if ((f->uid || (show_flags && condstore(s))) && !uidonly(s) && !has_item(f->items, FETCH_UID)) {
@@ -168,6 +169,7 @@ static int fetch_one(struct fetching *f, uint32_t seq, bool show_flags, struct s
         write_item(f, &msg, root, &f->items->list[i], e);
         between = " ";
     }
+    s->responding = false;
     if (f->broken && s->io.flushes == flushes) {     /* nothing of it was sent: taken back */
         s->io.output.len = start;
         f->broken = false;
@@ -250,6 +252,8 @@ static int chosen(struct session *s, const struct set *set, bool uid, const stru
         free(*seqs);
         return -1;
     }
+    if (!m->some)
+        limit_messages(s, *seqs, n);
     return 0;
 }
 
@@ -268,6 +272,12 @@ enum outcome run_fetch(struct session *s, struct parse *p, bool uid)
         return OUTCOME_BAD;
     if (modifiers.vanished && !qresync(s))
         return say(s, OUTCOME_BAD, NULL, "ENABLE QRESYNC first");
+    const uint32_t limit = s->config->message_limit;
+    if (modifiers.some && limit != 0 && llabs(modifiers.range.last) - llabs(modifiers.range.first) >= limit) {
+        char code[40];
+        snprintf(code, sizeof code, "MESSAGELIMIT %u", limit);
+        return say(s, OUTCOME_NO, code, "Too many messages at once");
+    }
     if (modifiers.changed || has_item(&items, FETCH_MODSEQ))
         session_use_condstore(s);
     if (chosen(s, &set, uid, &modifiers, &seqs, &n, &e) != 0)

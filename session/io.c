@@ -134,6 +134,14 @@ void io_flush(struct io *io)
         buf_free(&io->output);
 }
 
+void io_offer(struct io *io)
+{
+    enum { LITTLE = 4096 };              /* what poll promises room for, on pipes and sockets */
+    struct pollfd p = { .fd = io->out, .events = POLLOUT };
+    if (io->output.len > 0 && io->output.len <= LITTLE && poll(&p, 1, 0) == 1 && (p.revents & POLLOUT))
+        io_flush(io);
+}
+
 void io_relieve(struct io *io)
 {
     if (io->output.len >= RELIEVE)

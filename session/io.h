@@ -35,6 +35,8 @@ void io_add(struct io *io, const void *p, size_t n);
 void io_puts(struct io *io, const char *z);
 void io_printf(struct io *io, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void io_number(struct io *io, uint64_t n);
+/* Writes what is waiting if that can be done at once: it is little, and there is room for it. */
+void io_offer(struct io *io);
 /* Flushes if more than a bound is waiting. */
 void io_relieve(struct io *io);
 

@@ -123,6 +123,9 @@ const struct translation language_german[] = {
     { "%s would be too large", "%s würde zu groß" },
     { "too many annotations", "Zu viele Anmerkungen" },
     { "too many annotations at once", "Zu viele Anmerkungen auf einmal" },
+    { "Still at it", "Noch dabei" },
+    { "Too many messages at once", "Zu viele Nachrichten auf einmal" },
+    { "Only the last %s messages", "Nur die letzten %s Nachrichten" },
     /* errno */
     { "Permission denied", "Keine Berechtigung" },
     { "Operation not permitted", "Nicht erlaubt" },

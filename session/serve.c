@@ -44,6 +44,25 @@ static struct str take_login_tag(struct session *s, struct str text)
     return (struct str){ text.p, n };
 }
 
+/* RFC 9585: how far a long command is. */
+static void on_progress(void *ctx, uint64_t done, uint64_t goal)
+{
+    struct session *s = ctx;
+    if (s->responding || s->tag.n == 0 || io_now_ms() < s->progress_at)
+        return;
+    s->progress_at = io_now_ms() + (int64_t)s->config->progress_interval * 1000;
+    io_puts(&s->io, "* OK [INPROGRESS (");
+    write_string(&s->io, s->tag);
+    if (goal > UINT32_MAX) {                     /* its numbers have 32 bits */
+        done = done * 1000 / goal;
+        goal = 1000;
+    }
+    io_printf(&s->io, " %llu %llu)] ", (unsigned long long)(done < goal ? done : goal), (unsigned long long)goal);
+    write_text(s, "Still at it");
+    io_puts(&s->io, "\r\n");
+    io_offer(&s->io);
+}
+
 int session_run(const struct session_settings *settings)
 {
     struct session s = { .config = settings->config, .state = STATE_AUTH, .arena = arena_new(), .store = settings->store,
@@ -60,6 +79,8 @@ int session_run(const struct session_settings *settings)
     s.io.before_wait = give_back;
     s.io.chore = write_flags_back;
     s.io.ctx = &s;
+    s.progress_at = INT64_MAX;
+    store_on_progress(s.store, on_progress, &s);
     if (settings->login_tag.n > 0) {
         const struct str tag = take_login_tag(&s, settings->login_tag);
         io_add(&s.io, tag.p, tag.n);
@@ -251,6 +272,22 @@ static int by_first(const void *a, const void *b)
 {
     const struct range *x = a, *y = b;
     return (x->first > y->first) - (x->first < y->first);
+}
+
+bool limit_messages(struct session *s, uint32_t *seqs, size_t *n)
+{
+    const size_t most = s->config->message_limit;
+    if (most == 0 || *n <= most)
+        return false;
+    memmove(seqs, seqs + *n - most, most * sizeof *seqs);
+    *n = most;
+    s->limit_uid = mailbox_uid(s->mailbox, seqs[0]);
+    for (size_t i = 0; i < most / 2; i++) {
+        const uint32_t swap = seqs[i];
+        seqs[i] = seqs[most - 1 - i];
+        seqs[most - 1 - i] = swap;
+    }
+    return true;
 }
 
 /* "$": what was saved and is there still. */

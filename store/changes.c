@@ -12,6 +12,11 @@ uint64_t mailbox_modseq(const struct mailbox *m)
     return m->pending_expunges && m->pending_since < m->modseq ? m->pending_since : m->modseq;
 }
 
+void mailbox_progress(const struct mailbox *m, uint64_t done, uint64_t goal)
+{
+    store_progress(m->box.store, done, goal);
+}
+
 bool mailbox_expunges_pending(const struct mailbox *m)
 {
     return m->pending_expunges;

@@ -101,6 +101,9 @@ void mailbox_cache_get(struct mailbox *m, const struct message *msg, struct str 
 void mailbox_cache_put(struct mailbox *m, const struct message *msg, struct str blob);
 void mailbox_cache_flush(struct mailbox *m);
 
+/* The session is told of progress (store_on_progress): messages done of so many. */
+void mailbox_progress(const struct mailbox *m, uint64_t done, uint64_t goal);
+
 /* STORE. For each seq in seqs: mode 0 replaces, 1 adds, -1 removes. FLAG_OLD is never touched. changed (may be NULL) is
  * called with each seq that exists still, in order, whether or not its flags changed. Own changes are not told again by
  * mailbox_sync. *gone (may be NULL) counts messages expunged meanwhile. */

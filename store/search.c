@@ -364,18 +364,18 @@ static void unprepare(struct search_key *k)
 }
 
 /* The first and last sequence number that can match, as far as sets that must match say. */
-static void narrow(const struct search *s, const struct search_key *k, uint32_t *first, uint32_t *last)
+void search_narrow(const struct mailbox *m, const struct search_key *k, uint32_t *first, uint32_t *last)
 {
     if (k->type == SEARCH_AND)
-        for (size_t i = 0; i < k->child_count; i++) narrow(s, &k->children[i], first, last);
+        for (size_t i = 0; i < k->child_count; i++) search_narrow(m, &k->children[i], first, last);
     if (k->type != SEARCH_SEQ && k->type != SEARCH_UID) return;
     uint32_t low = *last + 1, high = 0;
     if (k->range_count) {
         low = k->ranges[0].first;
         high = k->ranges[k->range_count - 1].last;
         if (k->type == SEARCH_UID) {
-            low = mailbox_seq_from(s->mailbox, low);
-            high = high == UINT32_MAX ? mailbox_exists(s->mailbox) : mailbox_seq_from(s->mailbox, high + 1) - 1;
+            low = mailbox_seq_from(m, low);
+            high = high == UINT32_MAX ? mailbox_exists(m) : mailbox_seq_from(m, high + 1) - 1;
         }
     }
     if (low > *first) *first = low;
@@ -409,10 +409,11 @@ int search_run(struct mailbox *m, struct search_key *program, int (*found)(void 
 
     prepare(program);
     s.arena = arena_new();
-    narrow(&s, program, &seq, &last);
+    search_narrow(m, program, &seq, &last);
     while (seq <= last && !stopped && !s.failed) {
         const size_t n = run_batch(&s, program, &seq, last, matches);
         for (size_t i = 0; i < n && !stopped && !s.failed; i++) stopped = found(ctx, matches[i]) != 0;
+        mailbox_progress(m, seq - 1, last);
     }
     unprepare(program);
     arena_free(s.arena);

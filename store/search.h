@@ -36,6 +36,8 @@ struct search_key {
  * return non-zero to stop. Cheap keys are tried before dear ones. Expunged messages never match. 0 or -1. */
 int search_run(struct mailbox *m, struct search_key *program, int (*found)(void *ctx, uint32_t seq), void *ctx,
                struct store_error *e);
+/* Brings *first and *last, message numbers, as near together as the sets that must match say; none are left if *first > *last. */
+void search_narrow(const struct mailbox *m, const struct search_key *k, uint32_t *first, uint32_t *last);
 /* Takes FUZZY from all keys. */
 void search_not_fuzzy(struct search_key *program);
 enum { SEARCH_DEPTH = 100 };                     /* the session refuses deeper programs */

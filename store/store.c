@@ -83,6 +83,12 @@ static int open_index(struct store *s, struct store_error *e, void (*warning)(co
     return s->index != NULL ? 0 : -1;
 }
 
+void store_on_progress(struct store *s, void (*progress)(void *ctx, uint64_t done, uint64_t goal), void *ctx)
+{
+    s->progress = progress;
+    s->progress_ctx = ctx;
+}
+
 int store_open(struct store **out, const struct store_settings *settings, void (*warning)(const char *text), struct store_error *e)
 {
     struct store_error own;
