@@ -72,13 +72,12 @@ enum outcome cmd_rename(struct session *s, struct parse *p)
     const bool selected = !from.inbox && is_selected(s, &from);
     if (selected && mailbox_checkpoint(s->mailbox, false, &e) != 0)
         return store_no(s, &e);
-    if (mailbox_rename(s->store, &from, &to, &e) != 0)
+    if (!annotations_rename(s, &from, &to, &e))
         return store_no(s, &e);
     notify_own_name(s, to.text);
-    const enum outcome outcome = annotations_renamed(s, &from, &to);
     if (selected)
         session_unselect(s, false);
-    return outcome;
+    return OUTCOME_OK;
 }
 
 static enum outcome subscribe(struct session *s, struct parse *p, bool subscribed)

@@ -318,13 +318,25 @@ enum outcome annotations_created(struct session *s, const struct mailbox_name *n
     return store_no(s, &e);
 }
 
-enum outcome annotations_renamed(struct session *s, const struct mailbox_name *from, const struct mailbox_name *to)
+bool annotations_rename(struct session *s, const struct mailbox_name *from, const struct mailbox_name *to, struct store_error *e)
 {
-    struct store_error e, again;
-    if (metadata_rename(store_names(s->store), from->text, to->text, from->inbox, &e) == 0)
-        return OUTCOME_OK;
-    if (!from->inbox && mailbox_rename(s->store, to, from, &again) == 0)
-        return store_no(s, &e);
-    log_error("%s: annotations of %s, now %s: %s", s->user, from->text, to->text, e.text);
-    return OUTCOME_OK;
+    struct metadata_change c;
+    struct store_error again;
+    if (metadata_rename(store_names(s->store), from->text, to->text, from->inbox, &c, e) != 0)
+        return false;
+    if (mailbox_rename(s->store, from, to, e) != 0) {
+        /* it may have its new name all the same, when what failed came after that */
+        struct names *n = store_names(s->store);
+        if (!from->inbox && names_look(n, from, NULL) == 0 && names_look(n, to, NULL) != 0)
+            metadata_commit(&c, NULL);
+        else
+            metadata_abandon(&c);
+        return false;
+    }
+    const int rc = metadata_commit(&c, e);
+    if (rc < 0 && !from->inbox && mailbox_rename(s->store, to, from, &again) == 0)
+        return false;
+    if (rc != 0)
+        log_error("%s: annotations of %s, now %s: %s", s->user, from->text, to->text, e->text);
+    return true;
 }

@@ -42,6 +42,6 @@ bool special_use_allowed(struct session *s, const struct mailbox_name *name, boo
 /* The mailbox was made: what was kept under its name goes, and it has its uses. On failure it is taken away again. */
 enum outcome annotations_created(struct session *s, const struct mailbox_name *name, const struct create_use *use);
 void annotations_deleted(struct session *s, const struct mailbox_name *name);
-/* The mailbox was renamed: its annotations follow, or it gets its old name back. */
-enum outcome annotations_renamed(struct session *s, const struct mailbox_name *from, const struct mailbox_name *to);
+/* mailbox_rename, and the annotations follow. False: neither has happened. */
+bool annotations_rename(struct session *s, const struct mailbox_name *from, const struct mailbox_name *to, struct store_error *e);
 #endif

@@ -35,6 +35,8 @@ struct notify {
     int inotify;
     int64_t again_at;                    /* io_now_ms: look again then; 0: when something changes */
     struct watched_list told;
+    struct arena *metadata_arena;        /* of metadata, as it was told */
+    struct metadata metadata;
     char *own;                           /* a name that the client itself has just changed */
 };
 
@@ -54,6 +56,8 @@ void notify_free(struct notify *n)
     if (n->inotify >= 0)
         close(n->inotify);
     arena_free(n->arena);
+    if (n->metadata_arena != NULL)
+        arena_free(n->metadata_arena);
     free(n->own);
     free(n);
 }
@@ -256,6 +260,41 @@ static void tell_differences(struct session *s, const struct watched_list *befor
     }
 }
 
+static unsigned all_events(const struct notify *n)
+{
+    unsigned events = 0;
+    for (size_t i = 0; i < n->n; i++)
+        events |= n->groups[i].events;
+    return events;
+}
+
+static bool metadata_wanted(const struct session *s, const char *mailbox)
+{
+    const struct watched *w = find(&s->notify->told, mailbox);
+    if (mailbox[0] == 0)
+        return all_events(s->notify) & NOTIFY_SERVER_METADATA;
+    return w != NULL && (w->events & NOTIFY_METADATA) && !own(s->notify, mailbox);
+}
+
+/* Loads the annotations; tells what is other than before, if something was loaded before. */
+static void look_at_metadata(struct session *s)
+{
+    struct notify *n = s->notify;
+    struct arena *arena = arena_new();
+    struct metadata now;
+    if (!(all_events(n) & (NOTIFY_METADATA | NOTIFY_SERVER_METADATA))
+        || metadata_load(store_names(s->store), arena, &now, NULL) != 0) {
+        arena_free(arena);
+        return;
+    }
+    if (n->metadata_arena != NULL) {
+        notify_metadata(s, &n->metadata, &now, metadata_wanted);
+        arena_free(n->metadata_arena);
+    }
+    n->metadata_arena = arena;
+    n->metadata = now;
+}
+
 /* Looks at everything, tells what is different from before. */
 static void look_again(struct session *s)
 {
@@ -274,6 +313,7 @@ static void look_again(struct session *s)
         tell_differences(s, &n->told, &now);
         free_list(&n->told);
         n->told = now;
+        look_at_metadata(s);
     }
     free(n->own);
     n->own = NULL;
@@ -305,7 +345,8 @@ enum io_status notify_wait(struct session *s, int timeout_ms)
 
 static const struct { const char *name; enum notify_event event; } event_names[] = {
     { "MessageNew", NOTIFY_NEW }, { "MessageExpunge", NOTIFY_EXPUNGE }, { "FlagChange", NOTIFY_FLAGS }, { "MailboxName", NOTIFY_NAME },
-    { "SubscriptionChange", NOTIFY_SUBSCRIPTION },
+    { "SubscriptionChange", NOTIFY_SUBSCRIPTION }, { "MailboxMetadataChange", NOTIFY_METADATA },
+    { "ServerMetadataChange", NOTIFY_SERVER_METADATA },
 };
 
 /* One event. Unknown ones are passed over, *unknown says so. */
@@ -399,6 +440,8 @@ static void tell_statuses(struct session *s)
 
 enum outcome cmd_notify(struct session *s, struct parse *p)
 {
+    static const char bad_event[] = "BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange "
+        "MailboxMetadataChange ServerMetadataChange)";
     struct notify *n = xcalloc(1, sizeof *n), *const before = s->notify;
     struct store_error e = { .code = STORE_OK };
     bool status = false, unknown = false;
@@ -407,8 +450,7 @@ enum outcome cmd_notify(struct session *s, struct parse *p)
     const bool good = parse_notify(s, p, n, &status, &unknown);
     if (!good || unknown) {
         notify_free(n);
-        return good ? say(s, OUTCOME_NO, "BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)",
-                          "An event of this kind is not told")
+        return good ? say(s, OUTCOME_NO, bad_event, "An event of this kind is not told")
                     : bad_arguments(s, "NOTIFY NONE or NOTIFY SET [STATUS] (mailboxes (events)) ...");
     }
     s->notify = n;
@@ -422,6 +464,7 @@ enum outcome cmd_notify(struct session *s, struct parse *p)
         notify_free(n);
         return rc > 0 ? say(s, OUTCOME_NO, "NOTIFICATIONOVERFLOW", "Too much to watch") : store_no(s, &e);
     }
+    look_at_metadata(s);
     notify_free(before);
     if (status)
         tell_statuses(s);

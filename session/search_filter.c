@@ -82,7 +82,7 @@ bool filter_open(struct session *s, struct filters *f, struct str charset, struc
         loop = str_ieq(in->name, name);
     value = loop ? (struct str){ NULL, 0 } : value_of(f->metadata, name);
     if (value.p == NULL) {
-        *outcome = undefined(s, name, loop ? "The filter refers to itself" : "There is no such filter");
+        *outcome = undefined(s, name, loop ? "The filter is within itself, or within too many others" : "There is no such filter");
         return false;
     }
     struct filter_frame *frame = arena_alloc(s->arena, sizeof *frame);

@@ -129,18 +129,24 @@ static int by_key(const void *a, const void *b)
     return order != 0 ? order : (x->order > y->order) - (x->order < y->order);
 }
 
+enum { LINE_LEAST = sizeof "a /shared/b c" - 1 };       /* a shorter line is no entry */
+
 void metadata_parse(struct arena *a, struct str text, struct metadata *out)
 {
     size_t lines = 1, n = 0;
     const char *end = text.p + text.n;
-    for (size_t i = 0; i < text.n; i++)
-        lines += text.p[i] == '\n';
+    for (size_t i = 0, from = 0; i < text.n; i++) {
+        if (text.p[i] == '\n') {
+            lines += i - from >= LINE_LEAST;
+            from = i + 1;
+        }
+    }
     out->list = arena_alloc(a, lines * sizeof *out->list);
     for (const char *at = text.p; text.n > 0 && at < end;) {
         const char *lf = memchr(at, '\n', (size_t)(end - at));
         const char *stop = lf != NULL ? lf : end;
         const size_t length = (size_t)(stop - at) - (stop > at && stop[-1] == '\r');
-        if (metadata_line_read(a, (struct str){ at, length }, &out->list[n])) {
+        if (length >= LINE_LEAST && metadata_line_read(a, (struct str){ at, length }, &out->list[n])) {
             out->list[n].order = n;
             n++;
         }

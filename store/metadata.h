@@ -38,8 +38,17 @@ const struct metadata_entry *metadata_of(const struct metadata *m, const char *m
  * METADATA_FILE, STORE_INUSE when the lock is not had in time. */
 int metadata_set(const struct names *n, const struct metadata_entry *changes, size_t count, struct store_error *e);
 /* The entries of a mailbox and of all below it bear another name from now on; what was kept under that one goes. copy: only
- * the mailbox's own, and they stay where they are, too (INBOX, RFC 5464 section 4.1). 0 or -1. */
-int metadata_rename(const struct names *n, const char *from, const char *to, bool copy, struct store_error *e);
+ * the mailbox's own, and they stay where they are, too (INBOX, RFC 5464 section 4.1). 0: the new file is written, and the lock
+ * held, until metadata_commit or metadata_abandon, so that the mailbox can be renamed between; or -1. */
+struct metadata_change {
+    int home, lock;
+    bool written;
+};
+int metadata_rename(const struct names *n, const char *from, const char *to, bool copy, struct metadata_change *c,
+                    struct store_error *e);
+/* 0; -1: nothing has changed; 1: it has, but e says why it may not be durable. */
+int metadata_commit(struct metadata_change *c, struct store_error *e);
+void metadata_abandon(struct metadata_change *c);
 /* Takes away all entries of this mailbox. 0 or -1. */
 int metadata_delete(const struct names *n, const char *mailbox, struct store_error *e);
 

@@ -78,7 +78,8 @@ static int write_all(int fd, const struct buf *text)
     return fsync(fd);
 }
 
-static int replace(int home, int dir, const struct buf *text, struct store_error *e)
+/* The file that is to replace the other, durable but for its name. */
+static int write_new(int home, const struct buf *text, struct store_error *e)
 {
     unlinkat(home, new_name, 0);             /* of one that was killed: we hold the lock */
     const int fd = openat(home, new_name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -89,12 +90,8 @@ static int replace(int home, int dir, const struct buf *text, struct store_error
         store_fail(e, STORE_IO, errno, "%s", new_name);
     if (close(fd) != 0 && rc == 0)
         rc = store_fail(e, STORE_IO, errno, "%s", new_name);
-    if (rc == 0 && renameat(home, new_name, home, file_name) != 0)
-        rc = store_fail(e, STORE_IO, errno, "%s", file_name);
     if (rc != 0)
         unlinkat(home, new_name, 0);
-    else if (fsync(dir) != 0)
-        rc = store_fail(e, STORE_IO, errno, "%s", file_name);
     return rc;
 }
 
@@ -121,36 +118,43 @@ static int lock_home(const struct names *n, int home, struct store_error *e)
  * NULL if the line is none of ours. True: it is another than before. */
 typedef bool (*line_change)(void *ctx, struct str line, const struct metadata_entry *entry, struct buf *out);
 
-/* Reads, changes and replaces under the lock. add (may be NULL) writes what comes behind the lines; it returns 1 if that is
- * something, 0, or -1 to give up. may_begin: the file is made if there is none. */
-static int change(const struct names *n, bool may_begin, line_change each, int (*add)(void *ctx, struct buf *out, struct store_error *e),
-                  void *ctx, struct store_error *e)
+static bool each_line(const struct buf *text, line_change each, void *ctx, struct buf *out)
 {
-    struct buf text = { 0 }, fresh = { 0 };
-    bool changed = false;
-    const int home = open_home(n);
-    if (home < 0)
-        return store_fail(e, STORE_IO, errno, "%s", n->settings->home);
-    if (!may_begin && faccessat(home, file_name, F_OK, AT_SYMLINK_NOFOLLOW) != 0) {
-        close(home);
-        return 0;
-    }
-    const int dir = lock_home(n, home, e);
-    int rc = dir < 0 ? -1 : read_file(home, &text, e);
     struct arena *arena = arena_new();
-    for (size_t at = 0; rc >= 0 && at < text.len;) {
+    bool changed = false;
+    for (size_t at = 0; at < text->len;) {
         struct metadata_entry entry;
-        const char *line = text.data + at, *lf = memchr(line, '\n', text.len - at);
-        const size_t whole = lf != NULL ? (size_t)(lf - line) + 1 : text.len - at;
+        const char *line = text->data + at, *lf = memchr(line, '\n', text->len - at);
+        const size_t whole = lf != NULL ? (size_t)(lf - line) + 1 : text->len - at;
         size_t length = whole - (lf != NULL);
         length -= length > 0 && line[length - 1] == '\r';
         const bool ours = metadata_line_read(arena, (struct str){ line, length }, &entry);
-        changed |= each(ctx, (struct str){ line, whole }, ours ? &entry : NULL, &fresh);
-        if (lf == NULL && fresh.len > 0 && fresh.data[fresh.len - 1] != '\n')
-            buf_addc(&fresh, '\n');
+        changed |= each(ctx, (struct str){ line, whole }, ours ? &entry : NULL, out);
+        if (lf == NULL && out->len > 0 && out->data[out->len - 1] != '\n')
+            buf_addc(out, '\n');
         at += whole;
         arena_reset(arena);
     }
+    arena_free(arena);
+    return changed;
+}
+
+/* Reads, changes and writes the new file under the lock, which c holds then. add (may be NULL) writes what comes behind the
+ * lines; it returns 1 if that is something, 0, or -1 to give up. may_begin: the file is made if there is none. */
+static int prepare(const struct names *n, bool may_begin, line_change each,
+                   int (*add)(void *ctx, struct buf *out, struct store_error *e), void *ctx, struct metadata_change *c, struct store_error *e)
+{
+    struct buf text = { 0 }, fresh = { 0 };
+    bool changed = false;
+    *c = (struct metadata_change){ .home = open_home(n), .lock = -1 };
+    if (c->home < 0)
+        return store_fail(e, STORE_IO, errno, "%s", n->settings->home);
+    if (!may_begin && faccessat(c->home, file_name, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+        return 0;
+    c->lock = lock_home(n, c->home, e);
+    int rc = c->lock < 0 ? -1 : read_file(c->home, &text, e);
+    if (rc >= 0)
+        changed = each_line(&text, each, ctx, &fresh);
     if (rc >= 0 && add != NULL) {
         rc = add(ctx, &fresh, e);
         changed |= rc > 0;
@@ -158,14 +162,49 @@ static int change(const struct names *n, bool may_begin, line_change each, int (
     if (rc >= 0 && changed && fresh.len > METADATA_FILE)
         rc = store_fail(e, STORE_LIMIT, 0, "%s would be too large", file_name);
     if (rc >= 0 && changed)
-        rc = replace(home, dir, &fresh, e);
-    arena_free(arena);
-    if (dir >= 0)
-        close(dir);
-    close(home);
+        rc = write_new(c->home, &fresh, e);
+    c->written = rc >= 0 && changed;
     buf_free(&text);
     buf_free(&fresh);
+    if (rc < 0)
+        metadata_abandon(c);
     return rc < 0 ? -1 : 0;
+}
+
+void metadata_abandon(struct metadata_change *c)
+{
+    if (c->written)
+        unlinkat(c->home, new_name, 0);
+    if (c->lock >= 0)
+        close(c->lock);
+    if (c->home >= 0)
+        close(c->home);
+    *c = (struct metadata_change){ .home = -1, .lock = -1 };
+}
+
+int metadata_commit(struct metadata_change *c, struct store_error *e)
+{
+    int rc = 0;
+    if (c->written && renameat(c->home, new_name, c->home, file_name) != 0) {
+        rc = store_fail(e, STORE_IO, errno, "%s", file_name);
+    } else if (c->written) {
+        c->written = false;
+        if (fsync(c->lock) != 0) {
+            store_fail(e, STORE_IO, errno, "%s", file_name);
+            rc = 1;
+        }
+    }
+    metadata_abandon(c);
+    return rc;
+}
+
+static int change(const struct names *n, bool may_begin, line_change each,
+                  int (*add)(void *ctx, struct buf *out, struct store_error *e), void *ctx, struct store_error *e)
+{
+    struct metadata_change c;
+    if (prepare(n, may_begin, each, add, ctx, &c, e) != 0)
+        return -1;
+    return metadata_commit(&c, e) == 0 ? 0 : -1;
 }
 
 /* ---- the three changes -------------------------------------------------------------------------------------------- */
@@ -268,10 +307,11 @@ static int rename_rest(void *ctx, struct buf *out, struct store_error *e)
     return r->moved.len > 0;
 }
 
-int metadata_rename(const struct names *n, const char *from, const char *to, bool copy, struct store_error *e)
+int metadata_rename(const struct names *n, const char *from, const char *to, bool copy, struct metadata_change *c,
+                    struct store_error *e)
 {
     struct renaming r = { .from = str_z(from), .to = str_z(to), .copy = copy };
-    const int rc = change(n, false, rename_line, rename_rest, &r, e);
+    const int rc = prepare(n, false, rename_line, rename_rest, &r, c, e);
     buf_free(&r.moved);
     return rc;
 }

@@ -168,15 +168,26 @@ static void test_file(void **state)
     assert_int_equal(before.st_mode & 0777, 0600);
 }
 
+static int renamed(struct world *w, const char *from, const char *to, bool copy)
+{
+    struct metadata_change c;
+    return metadata_rename(w->names, from, to, copy, &c, NULL) == 0 ? metadata_commit(&c, NULL) : -1;
+}
+
 static void test_rename(void **state)
 {
     struct world *w = *state;
     write_file(w->file, "a /private/x 1\na/b /private/x 2\nab /private/x 3\nc /private/x old\nc/z /private/y old\nINBOX /private/x 4\n");
-    assert_int_equal(metadata_rename(w->names, "a", "c", false, NULL), 0);
+    assert_int_equal(renamed(w, "a", "c", false), 0);
     file_holds(w, "ab /private/x 3\nINBOX /private/x 4\nc /private/x 1\nc/b /private/x 2\n");
-    assert_int_equal(metadata_rename(w->names, "INBOX", "c/b", true, NULL), 0);
+    assert_int_equal(renamed(w, "INBOX", "c/b", true), 0);
     file_holds(w, "ab /private/x 3\nINBOX /private/x 4\nc /private/x 1\nc/b /private/x 4\n");
-    assert_int_equal(metadata_rename(w->names, "none", "ab", false, NULL), 0);
+    assert_int_equal(renamed(w, "none", "ab", false), 0);
+    struct metadata_change c;
+    assert_int_equal(metadata_rename(w->names, "c", "d", false, &c, NULL), 0);
+    assert_int_equal(set(w, "c", "/private/x", STR("5"), NULL), -1);     /* locked */
+    metadata_abandon(&c);
+    has(w, "c", "/private/x", "1");
     has(w, "ab", "/private/x", NULL);                        /* it was not of the mailbox that has the name now */
 }
 
