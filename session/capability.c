@@ -21,7 +21,6 @@ void write_capabilities(struct buf *out, const struct config *c, unsigned state,
 {
     const unsigned now = state == STATE_GREET ? STATE_GREET : STATE_AUTH;
     const size_t start = out->len;
-    (void)c;
     for (size_t i = 0; i < CAPABILITIES; i++)
         if (capabilities[i].states & now)
             buf_printf(out, out->len > start ? " %s" : "%s", capabilities[i].name);
@@ -30,7 +29,7 @@ void write_capabilities(struct buf *out, const struct config *c, unsigned state,
     else if (now == STATE_GREET)
         buf_puts(out, " LOGINDISABLED");
     for (const struct command *row = commands; row->name != NULL; row++)
-        if (row->capability != NULL && (now != STATE_GREET || row->states & STATE_GREET))
+        if (row->capability != NULL && (row->run != cmd_unauthenticate || c->unauthenticate) && (now != STATE_GREET || row->states & STATE_GREET))
             buf_printf(out, " %s", row->capability);
 }
 

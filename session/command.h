@@ -39,6 +39,7 @@ struct session {
     struct mailbox *mailbox;
     bool expunge_allowed;            /* by the running command */
     uint32_t exists_told;
+    bool *unauthenticated;           /* session.h */
 };
 enum command_flags {
     COMMAND_KEEPS_NUMBERS = 1,       /* no EXPUNGE may be sent while it runs or with its answer (RFC 3501 section 7.4.1) */
@@ -102,6 +103,7 @@ enum outcome cmd_enable(struct session *, struct parse *);
 enum outcome cmd_compress(struct session *, struct parse *);
 enum outcome cmd_language(struct session *, struct parse *);
 enum outcome cmd_comparator(struct session *, struct parse *);
+enum outcome cmd_unauthenticate(struct session *, struct parse *);
 enum outcome cmd_namespace(struct session *, struct parse *);
 enum outcome cmd_select(struct session *, struct parse *);
 enum outcome cmd_examine(struct session *, struct parse *);

@@ -46,7 +46,7 @@ static struct str take_login_tag(struct session *s, struct str text)
 int session_run(const struct session_settings *settings)
 {
     struct session s = { .config = settings->config, .state = STATE_AUTH, .arena = arena_new(), .store = settings->store,
-                         .user = settings->user };
+                         .user = settings->user, .unauthenticated = settings->unauthenticated };
     struct sigaction act = { .sa_handler = on_signal };
     sigset_t blocked;
     sigemptyset(&blocked);
@@ -75,6 +75,11 @@ int session_run(const struct session_settings *settings)
         mailbox_expunge(s.mailbox, NULL, 0, NULL, NULL);
     session_unselect(&s, true);
     io_flush(&s.io);
+    if (s.unauthenticated != NULL && *s.unauthenticated) {
+        io_decompress(&s.io);
+        const struct str unread = io_pending(&s.io);
+        buf_add(settings->unread, unread.p, unread.n);
+    }
     io_free(&s.io);
     arena_free(s.arena);
     return 0;
