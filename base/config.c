@@ -55,6 +55,7 @@ static const struct setting settings[] = {
     { "list-depth", "16", K_UNSIGNED, AT(list_depth) },
     { "list-count", "100000", K_U32, AT(list_count) },
     { "durable-flags", "no", K_BOOL, AT(durable_flags) },
+    { "unauthenticate", "no", K_BOOL, AT(unauthenticate) },
     { "hostname", NULL, K_STRING, AT(hostname) },
     { "admin", NULL, K_STRING, AT(admin) },
 };

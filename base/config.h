@@ -41,6 +41,7 @@ struct config {
     unsigned list_depth;        /* list-depth = 16 directories */
     uint32_t list_count;        /* list-count = 100000 files looked at for one LIST */
     bool durable_flags;         /* durable-flags = no: flags in the mbox at each OK, not only at CHECK etc. or 20 s later */
+    bool unauthenticate;        /* unauthenticate = no: offer UNAUTHENTICATE; a process stays root beside each session */
     char *hostname;             /* hostname = gethostname(), for the greeting */
     char *admin;                /* admin = mailto:...: a URI, what GETMETADATA "" /shared/admin tells (RFC 5464) */
 };

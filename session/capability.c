@@ -42,7 +42,7 @@ void write_capabilities(struct buf *out, const struct config *c, unsigned state,
     if (now == STATE_AUTH && c->message_limit > 0)
         buf_printf(out, " MESSAGELIMIT=%u", c->message_limit);
     for (const struct command *row = commands; row->name != NULL; row++)
-        if (row->capability != NULL && (now != STATE_GREET || row->states & STATE_GREET))
+        if (row->capability != NULL && (row->run != cmd_unauthenticate || c->unauthenticate) && (now != STATE_GREET || row->states & STATE_GREET))
             buf_printf(out, " %s", row->capability);
 }
 

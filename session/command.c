@@ -28,6 +28,7 @@ const struct command commands[] = {
     { "ENABLE", STATE_AUTH, 0, cmd_enable, "ENABLE" },
     { "COMPRESS", IN, 0, cmd_compress, "COMPRESS=DEFLATE" },
     { "COMPARATOR", IN, 0, cmd_comparator, "I18NLEVEL=2" },
+    { "UNAUTHENTICATE", IN, 0, cmd_unauthenticate, "UNAUTHENTICATE" },
     { "SELECT", IN, 0, cmd_select, NULL },
     { "EXAMINE", IN, 0, cmd_examine, NULL },
     { "CREATE", IN, 0, cmd_create, NULL },

@@ -49,6 +49,7 @@ struct session {
     bool numbers_fixed;              /* search keys: message numbers are to be read as the UIDs that they have now */
     struct context *contexts;        /* results that are kept up to date (results.h) */
     struct buf saved;                /* UIDs (uint32_t, ascending) of SEARCH RETURN (SAVE): "$" (RFC 5182) */
+    bool *unauthenticated;           /* session.h */
 };
 static inline bool condstore(const struct session *s) { return (s->enabled & ENABLED_CONDSTORE) != 0; }
 static inline bool qresync(const struct session *s) { return (s->enabled & ENABLED_QRESYNC) == ENABLED_QRESYNC; }
@@ -139,6 +140,7 @@ enum outcome cmd_enable(struct session *, struct parse *);
 enum outcome cmd_compress(struct session *, struct parse *);
 enum outcome cmd_language(struct session *, struct parse *);
 enum outcome cmd_comparator(struct session *, struct parse *);
+enum outcome cmd_unauthenticate(struct session *, struct parse *);
 enum outcome cmd_namespace(struct session *, struct parse *);
 enum outcome cmd_select(struct session *, struct parse *);
 enum outcome cmd_examine(struct session *, struct parse *);

@@ -15,7 +15,7 @@ enum {
     LEVEL = 4,                   /* of 1 to 9: see tests/compress.test for what it costs and gains */
     SLICE = 65536, GAIN = 32,    /* a slice has to lose 1/GAIN of its length */
     STORED_SLICES = 15,          /* before the next try */
-    ROOM = 32768
+    ROOM = 32768, LAST = 4
 };
 
 struct compress {
@@ -25,7 +25,9 @@ struct compress {
     size_t slice_in, slice_out;  /* of the slice under way */
     struct buf raw;              /* received, not inflated yet from used on */
     size_t used;
+    uint32_t last;               /* the last four octets that were inflated: 00 00 ff ff ends a flush */
     bool full;                   /* the inflater had no room for all that it could have given */
+    bool stuck;                  /* it needs more input, whatever it has said before */
     enum compress_status over;   /* END or DAMAGED once the stream is */
 };
 
@@ -110,21 +112,22 @@ void compress_feed(struct compress *c, const char *p, size_t n)
         buf_add(&c->raw, p, n);
 }
 
-enum compress_status compress_in(struct compress *c, char *to, size_t n, size_t *got)
+/* One block of the stream at most, so that what follows the last one stays where it is. */
+static int inflate_block(struct compress *c, char *to, size_t n, size_t *got)
 {
-    *got = 0;
-    if (c->over != COMPRESS_SOME)
-        return c->over;
-    if (c->used == c->raw.len && !c->full)
-        return COMPRESS_MORE;
-    c->in.next_in = (Bytef *)c->raw.data + c->used;
+    const char *from = c->raw.len > 0 ? c->raw.data + c->used : "";
+    c->in.next_in = (Bytef *)(uintptr_t)from;
     c->in.avail_in = (uInt)(c->raw.len - c->used);
     c->in.next_out = (Bytef *)to;
     c->in.avail_out = (uInt)n;
-    const int status = inflate(&c->in, Z_SYNC_FLUSH);
+    const int status = inflate(&c->in, Z_BLOCK);
+    const size_t taken = c->raw.len - c->used - c->in.avail_in;
     *got = n - c->in.avail_out;
     c->full = c->in.avail_out == 0;
-    c->used = c->raw.len - c->in.avail_in;
+    c->stuck = status == Z_BUF_ERROR;
+    for (size_t i = taken < LAST ? 0 : taken - LAST; i < taken; i++)
+        c->last = c->last << 8 | (unsigned char)from[i];
+    c->used += taken;
     if (c->used == c->raw.len) {
         buf_clear(&c->raw);
         c->used = 0;
@@ -133,9 +136,49 @@ enum compress_status compress_in(struct compress *c, char *to, size_t n, size_t 
         c->over = COMPRESS_END;
     else if (status != Z_OK && status != Z_BUF_ERROR)
         c->over = COMPRESS_DAMAGED;
-    if (*got > 0)
-        return COMPRESS_SOME;
-    return c->over != COMPRESS_SOME ? c->over : COMPRESS_MORE;
+    return status;
+}
+
+/* Nothing can come of what is here. After the last block the end of the stream is still to be told. */
+static bool idle(const struct compress *c)
+{
+    enum { LAST_BLOCK = 64 };
+    return c->used == c->raw.len && !c->full && !(c->in.data_type & LAST_BLOCK);
+}
+
+enum compress_status compress_in(struct compress *c, char *to, size_t n, size_t *got)
+{
+    *got = 0;
+    while (*got == 0 && c->over == COMPRESS_SOME) {
+        if (idle(c))
+            return COMPRESS_MORE;
+        if (inflate_block(c, to, n, got) == Z_BUF_ERROR && *got == 0)
+            return COMPRESS_MORE;
+    }
+    return *got > 0 ? COMPRESS_SOME : c->over;
+}
+
+enum compress_status compress_in_ends(struct compress *c)
+{
+    enum { BLOCK_END = 128, UNUSED_BITS = 7, FLUSHED = 0x0000ffff };
+    while (c->over == COMPRESS_SOME) {
+        char octet;
+        size_t got;
+        if ((c->in.data_type & BLOCK_END) && !(c->in.data_type & UNUSED_BITS) && c->last == FLUSHED)
+            return COMPRESS_END;
+        if (idle(c) || (c->used == c->raw.len && c->stuck))
+            return COMPRESS_MORE;
+        (void)inflate_block(c, &octet, 1, &got);
+        if (got > 0)
+            return COMPRESS_DAMAGED;
+    }
+    return c->over;
+}
+
+struct str compress_end(struct compress *c, struct buf *wire)
+{
+    squeeze(c, wire, Z_FINISH, false);
+    return (struct str){ c->raw.len > 0 ? c->raw.data + c->used : "", c->raw.len - c->used };
 }
 
 /* ---- the command -------------------------------------------------------------------------------------------------- */

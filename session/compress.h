@@ -24,4 +24,9 @@ enum compress_status {
 enum compress_status compress_in(struct compress *c, char *to, size_t n, size_t *got);
 /* Octets from the wire, copied. Only after COMPRESS_MORE: so no more is kept than one call gives. */
 void compress_feed(struct compress *c, const char *p, size_t n);
+/* For a client that ends its compression without ending its stream, with a flush after a line (RFC 8437 section 4.1): END once all
+ * of it was taken, MORE, or DAMAGED if there was more in it. */
+enum compress_status compress_in_ends(struct compress *c);
+/* Ends our stream; returns the octets that came and do not belong to the client's, valid until compress_free. */
+struct str compress_end(struct compress *c, struct buf *wire);
 #endif

@@ -274,6 +274,42 @@ static enum io_status fill(struct io *io, int timeout_ms)
     }
 }
 
+bool io_compress_ends(struct io *io, int timeout_ms)
+{
+    const int64_t deadline = io_now_ms() + timeout_ms;
+    char wire[CHUNK];
+    while (io->compress != NULL && io->used == io->input.len) {
+        const enum compress_status status = compress_in_ends(io->compress);
+        if (status != COMPRESS_MORE)
+            return status == COMPRESS_END;
+        struct pollfd p = { .fd = io->in, .events = POLLIN };
+        const int64_t left = deadline - io_now_ms();
+        if (io->eof || left <= 0 || wait_for_input(io, &p, 1, (int)left) <= 0)
+            return false;
+        const ssize_t n = read(io->in, wire, sizeof wire);
+        if (n <= 0)
+            return false;
+        compress_feed(io->compress, wire, (size_t)n);
+    }
+    return io->compress == NULL;
+}
+
+void io_decompress(struct io *io)
+{
+    struct buf wire = { 0 };
+    io_flush(io);
+    if (io->compress == NULL)
+        return;
+    const struct str rest = compress_end(io->compress, &wire);
+    write_all(io, wire.data, wire.len);
+    buf_clear(&io->input);
+    io->used = 0;
+    buf_add(&io->input, rest.p, rest.n);
+    compress_free(io->compress);
+    io->compress = NULL;
+    buf_free(&wire);
+}
+
 /* The last octets of a line that is not kept, in whatever pieces it comes. */
 static void keep_tail(struct io *io, const char *p, size_t n)
 {

@@ -40,6 +40,12 @@ void io_offer(struct io *io);
 /* Flushes if more than a bound is waiting. */
 void io_relieve(struct io *io);
 
+/* The client's compression ends with the line that was read last: true once all of it has come, then what follows is plain and is
+ * io_pending after io_decompress. False: something else came, or nothing in time. True also if there is no compression. */
+bool io_compress_ends(struct io *io, int timeout_ms);
+/* Ends ours, with what was written. */
+void io_decompress(struct io *io);
+
 enum io_status { IO_OK, IO_EOF, IO_TIMEOUT, IO_TOO_LONG, IO_OTHER };
 /* One line without its CRLF (or LF), appended to line; at most max octets. TOO_LONG: the rest of the line was
  * passed over, but for its end, in tail. */

@@ -39,6 +39,8 @@ const struct translation language_german[] = {
     { "Not base64", "Kein Base64" },
     { "Not a PLAIN response", "Keine Antwort nach PLAIN" },
     { "Unsupported authentication mechanism", "Dieses Anmeldeverfahren gibt es hier nicht" },
+    { "UNAUTHENTICATE is not offered here", "UNAUTHENTICATE gibt es hier nicht" },
+    { "Compression goes on after UNAUTHENTICATE", "Nach UNAUTHENTICATE geht die Kompression weiter" },
     { "TLS is not offered here", "TLS gibt es hier nicht" },
     { "Too many failures", "Zu viele Fehlversuche" },
     /* languages, comparators, compression */

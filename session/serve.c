@@ -66,7 +66,7 @@ static void on_progress(void *ctx, uint64_t done, uint64_t goal)
 int session_run(const struct session_settings *settings)
 {
     struct session s = { .config = settings->config, .state = STATE_AUTH, .arena = arena_new(), .store = settings->store,
-                         .user = settings->user };
+                         .user = settings->user, .unauthenticated = settings->unauthenticated };
     struct sigaction act = { .sa_handler = on_signal };
     sigset_t blocked;
     sigemptyset(&blocked);
@@ -97,6 +97,11 @@ int session_run(const struct session_settings *settings)
         mailbox_expunge(s.mailbox, NULL, 0, NULL, NULL);
     session_unselect(&s, true);
     io_flush(&s.io);
+    if (s.unauthenticated != NULL && *s.unauthenticated) {
+        io_decompress(&s.io);
+        const struct str unread = io_pending(&s.io);
+        buf_add(settings->unread, unread.p, unread.n);
+    }
     io_free(&s.io);
     notify_free(s.notify);
     buf_free(&s.vanished);
