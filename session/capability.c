@@ -14,6 +14,10 @@ static const struct capability {
     { "IMAP4rev1", ANY, 0 },
     { "LITERAL+", ANY, 0 },
     { "SASL-IR", GREET, 0 },
+    { "SORT=DISPLAY", AUTH, 0 },
+    { "THREAD=ORDEREDSUBJECT", AUTH, 0 },
+    { "THREAD=REFERENCES", AUTH, 0 },
+    { "THREAD=REFS", AUTH, 0 },
 };
 enum { CAPABILITIES = sizeof capabilities / sizeof *capabilities };
 

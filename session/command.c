@@ -42,6 +42,8 @@ const struct command commands[] = {
     { "UNSELECT", STATE_SELECTED, 0, cmd_unselect, "UNSELECT" },
     { "EXPUNGE", STATE_SELECTED, 0, cmd_expunge, NULL },
     { "SEARCH", STATE_SELECTED, COMMAND_KEEPS_NUMBERS, cmd_search, NULL },
+    { "SORT", STATE_SELECTED, COMMAND_KEEPS_NUMBERS, cmd_sort, "SORT" },
+    { "THREAD", STATE_SELECTED, COMMAND_KEEPS_NUMBERS, cmd_thread, NULL },
     { "FETCH", STATE_SELECTED, COMMAND_KEEPS_NUMBERS, cmd_fetch, NULL },
     { "STORE", STATE_SELECTED, COMMAND_KEEPS_NUMBERS, cmd_store, NULL },
     { "COPY", STATE_SELECTED, 0, cmd_copy, NULL },

@@ -110,6 +110,8 @@ enum outcome cmd_close(struct session *, struct parse *);
 enum outcome cmd_unselect(struct session *, struct parse *);
 enum outcome cmd_expunge(struct session *, struct parse *);
 enum outcome cmd_search(struct session *, struct parse *);
+enum outcome cmd_sort(struct session *, struct parse *);
+enum outcome cmd_thread(struct session *, struct parse *);
 enum outcome cmd_fetch(struct session *, struct parse *);
 enum outcome cmd_store(struct session *, struct parse *);
 enum outcome cmd_copy(struct session *, struct parse *);
@@ -119,6 +121,8 @@ enum outcome cmd_uid(struct session *, struct parse *);
  * *outcome is what to answer, say() was called. The program lives in the command's arena. */
 bool search_parse(struct session *s, struct parse *p, struct str charset, struct search_key *program, enum outcome *outcome);
 enum outcome run_search(struct session *s, struct parse *p, bool uid);
+enum outcome run_sort(struct session *s, struct parse *p, bool uid);
+enum outcome run_thread(struct session *s, struct parse *p, bool uid);
 enum outcome run_fetch(struct session *s, struct parse *p, bool uid);
 enum outcome run_store(struct session *s, struct parse *p, bool uid);
 enum outcome run_copy(struct session *s, struct parse *p, bool uid, bool move);
