@@ -25,6 +25,10 @@ static const struct capability {
     { "INPROGRESS", AUTH, 0 },
     { "CREATE-SPECIAL-USE", AUTH, 0 },
     { "FILTERS", AUTH, 0 },
+    { "SORT=DISPLAY", AUTH, 0 },
+    { "THREAD=ORDEREDSUBJECT", AUTH, 0 },
+    { "THREAD=REFERENCES", AUTH, 0 },
+    { "THREAD=REFS", AUTH, 0 },
 };
 enum { CAPABILITIES = sizeof capabilities / sizeof *capabilities };
 

@@ -18,6 +18,10 @@ enum outcome cmd_uid(struct session *s, struct parse *p)
         return run_store(s, p, true);
     if (str_ieq(name, STR("SEARCH")))
         return run_search(s, p, true);
+    if (str_ieq(name, STR("SORT")))
+        return run_sort(s, p, true);
+    if (str_ieq(name, STR("THREAD")))
+        return run_thread(s, p, true);
     if (str_ieq(name, STR("COPY")))
         return run_copy(s, p, true, false);
     if (str_ieq(name, STR("MOVE")))

@@ -164,6 +164,8 @@ enum outcome cmd_cancelupdate(struct session *, struct parse *);
 enum outcome cmd_notify(struct session *, struct parse *);
 enum outcome cmd_esearch(struct session *, struct parse *);
 enum outcome cmd_search(struct session *, struct parse *);
+enum outcome cmd_sort(struct session *, struct parse *);
+enum outcome cmd_thread(struct session *, struct parse *);
 enum outcome cmd_fetch(struct session *, struct parse *);
 enum outcome cmd_store(struct session *, struct parse *);
 enum outcome cmd_copy(struct session *, struct parse *);
@@ -175,6 +177,8 @@ bool search_parse(struct session *s, struct parse *p, struct str charset, struct
 /* "CHARSET charset " if it is next; else UTF-8. False: *outcome is what to answer. */
 bool parse_charset(struct session *s, struct parse *p, struct str *charset, enum outcome *outcome);
 enum outcome run_search(struct session *s, struct parse *p, bool uid);
+enum outcome run_sort(struct session *s, struct parse *p, bool uid);
+enum outcome run_thread(struct session *s, struct parse *p, bool uid);
 enum outcome run_fetch(struct session *s, struct parse *p, bool uid);
 enum outcome run_store(struct session *s, struct parse *p, bool uid);
 enum outcome run_copy(struct session *s, struct parse *p, bool uid, bool move);

@@ -1,6 +1,7 @@
 /*
- * CONTEXT: results of SEARCH that are kept up to date (RFC 5267 section 4.3). A context keeps the program and the UIDs that
- * matched; what changed is asked again, by itself, when the client is told of the change. CANCELUPDATE ends one.
+ * CONTEXT: results of SEARCH and SORT that are kept up to date (RFC 5267 section 4.3). A context keeps the program and the UIDs that
+ * matched; what changed is asked again, by itself, when the client is told of the change; sorted results are sorted anew.
+ * CANCELUPDATE ends one.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,9 @@ struct context {
     struct search_key program;
     struct str tag;
     bool uid;
-    uint32_t *uids;                      /* ascending */
+    struct sort_key *keys;               /* sorted: the order; else NULL */
+    size_t key_count;
+    uint32_t *uids;                      /* ascending, or in that order */
     size_t n;
     uint64_t modseq;                     /* up to which changes were asked */
     uint32_t uidnext;                    /* messages from it on are new */
@@ -47,16 +50,22 @@ bool context_add(struct session *s, struct str charset, struct str keys, const s
     unsigned count = 0;
     for (const struct context *c = s->contexts; c != NULL; c = c->next)
         count++;
-    if (count >= CONTEXTS || f->sorted) {
+    if (count >= CONTEXTS) {
         io_puts(&s->io, "* NO [NOUPDATE ");
         write_string(&s->io, s->tag);
-        io_puts(&s->io, f->sorted ? "] Sorted results are not kept up to date\r\n" : "] Too many searches are kept up to date\r\n");
+        io_puts(&s->io, "] ");
+        write_text(s, "Too many searches are kept up to date");
+        io_puts(&s->io, "\r\n");
         return true;
     }
     struct context *c = xcalloc(1, sizeof *c);
     c->arena = arena_new();
     c->tag = arena_str(c->arena, s->tag);
     c->uid = f->uid;
+    if (f->sorted) {
+        c->key_count = f->key_count;
+        c->keys = memcpy(arena_alloc(c->arena, f->key_count * sizeof *c->keys), f->keys, f->key_count * sizeof *c->keys);
+    }
     keys = arena_str(c->arena, keys);
     struct parse p = { .at = keys.p, .end = keys.p + keys.n, .arena = c->arena };
     s->arena = c->arena;                 /* the program lives as long as the context */
@@ -83,6 +92,10 @@ bool context_add(struct session *s, struct str charset, struct str keys, const s
 static size_t place_of(const struct context *c, uint32_t uid)
 {
     size_t low = 0, high = c->n;
+    while (c->keys != NULL && low < c->n && c->uids[low] != uid)
+        low++;
+    if (c->keys != NULL)
+        return low;
     while (low < high) {
         const size_t mid = low + (high - low) / 2;
         if (c->uids[mid] < uid)
@@ -93,14 +106,14 @@ static size_t place_of(const struct context *c, uint32_t uid)
     return low;
 }
 
-static void write_change(struct session *s, const struct context *c, const char *word, const uint32_t *numbers, size_t n)
+static void write_change(struct session *s, const struct context *c, const char *word, size_t place, const uint32_t *numbers, size_t n)
 {
     struct buf set = { 0 };
     if (n == 0)
         return;
     write_number_set(&set, numbers, n);
     write_esearch_head(s, c->tag, c->uid);
-    io_printf(&s->io, " %s (0 ", word);
+    io_printf(&s->io, " %s (%zu ", word, place);
     io_add(&s->io, set.data, set.len);
     io_puts(&s->io, ")\r\n");
     buf_free(&set);
@@ -114,7 +127,7 @@ void contexts_expunged(struct session *s, uint32_t seq, uint32_t uid)
             continue;
         memmove(c->uids + at, c->uids + at + 1, (c->n - at - 1) * sizeof *c->uids);
         c->n--;
-        write_change(s, c, "REMOVEFROM", c->uid ? &uid : &seq, 1);
+        write_change(s, c, "REMOVEFROM", c->keys != NULL ? at + 1 : 0, c->uid ? &uid : &seq, 1);
     }
 }
 
@@ -154,12 +167,42 @@ static void ask_again(struct session *s, struct context *c, const uint32_t *seqs
             buf_add(&removed, &number, sizeof number);
         }
     }
-    write_change(s, c, "REMOVEFROM", (const uint32_t *)(const void *)removed.data, removed.len / sizeof(uint32_t));
-    write_change(s, c, "ADDTO", (const uint32_t *)(const void *)added.data, added.len / sizeof(uint32_t));
+    write_change(s, c, "REMOVEFROM", 0, (const uint32_t *)(const void *)removed.data, removed.len / sizeof(uint32_t));
+    write_change(s, c, "ADDTO", 0, (const uint32_t *)(const void *)added.data, added.len / sizeof(uint32_t));
     free(ranges);
     buf_free(&matched);
     buf_free(&added);
     buf_free(&removed);
+}
+
+struct changing { struct session *s; const struct context *c; };
+
+static void on_sorted_change(void *ctx, bool added, size_t place, uint32_t uid)
+{
+    const struct changing *x = ctx;
+    const uint32_t number = x->c->uid ? uid : mailbox_seq(x->s->mailbox, uid);
+    write_change(x->s, x->c, added ? "ADDTO" : "REMOVEFROM", place, &number, 1);
+}
+
+/* All of it anew, and what is other than before is told. */
+static void sort_again(struct session *s, struct context *c)
+{
+    struct changing x = { s, c };
+    struct buf matched = { 0 };
+    if (search_run(s->mailbox, &c->program, on_match, &matched, NULL) == 0) {
+        uint32_t *now = (uint32_t *)(void *)matched.data;
+        size_t n = matched.len / sizeof *now;
+        if (n == 0 || sort_run(s->mailbox, c->keys, c->key_count, now, &n, NULL) == 0) {
+            for (size_t i = 0; i < n; i++)
+                now[i] = mailbox_uid(s->mailbox, now[i]);
+            sorted_changes(c->uids, c->n, now, n, on_sorted_change, &x);
+            c->uids = xreallocarray(c->uids, n + 1, sizeof *c->uids);
+            if (n > 0)
+                memcpy(c->uids, now, n * sizeof *now);
+            c->n = n;
+        }
+    }
+    buf_free(&matched);
 }
 
 void contexts_changed(struct session *s)
@@ -172,6 +215,12 @@ void contexts_changed(struct session *s)
         const uint64_t modseq = mailbox_modseq(s->mailbox);
         if (c->modseq == modseq && c->uidnext == st.uidnext)
             continue;
+        if (c->keys != NULL) {
+            sort_again(s, c);
+            c->modseq = modseq;
+            c->uidnext = st.uidnext;
+            continue;
+        }
         const uint32_t exists = mailbox_exists(s->mailbox);
         size_t n = exists;
         uint32_t *seqs = xreallocarray(NULL, n + 1, sizeof *seqs);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/xmalloc.h"
 #include "store/date.h"
+#include "store/structure.h"
 
 struct fetching {
     struct session *s;
@@ -20,44 +21,6 @@ struct fetching {
     size_t gone;
     bool broken;
 };
-
-static struct mime_part *parse_message(struct fetching *f, const struct message *msg, struct store_error *e)
-{
-    struct session *s = f->s;
-    struct mime_parser *parser = mime_parser_new(f->arena);
-    enum { PIECE = 1 << 16 };
-    char *piece = arena_alloc(f->arena, PIECE);
-    size_t got;
-    int rc = 0;
-    for (uint64_t at = 0; rc == 0 && at < msg->size; at += got) {
-        rc = mailbox_read(s->mailbox, msg, at, piece, PIECE, &got, e);
-        if (rc == 0 && got == 0)
-            break;
-        if (rc == 0)
-            mime_parser_feed(parser, piece, got);
-    }
-    struct mime_part *root = mime_parser_finish(parser);
-    return rc == 0 ? root : NULL;
-}
-
-static struct mime_part *structure(struct fetching *f, const struct message *msg, struct store_error *e)
-{
-    struct str blob;
-    mailbox_cache_get(f->s->mailbox, msg, &blob);
-    struct mime_part *root = NULL;
-    if (blob.n > 0)
-        root = mime_unpack(arena_str(f->arena, blob), f->arena);
-    if (root != NULL)
-        return root;
-    root = parse_message(f, msg, e);
-    if (root != NULL) {
-        struct buf packed = { 0 };
-        mime_pack(&packed, root);
-        mailbox_cache_put(f->s->mailbox, msg, buf_str(&packed));
-        buf_free(&packed);
-    }
-    return root;
-}
 
 static void write_date(struct io *io, const char *label, int64_t date, int date_zone)
 {
@@ -139,7 +102,7 @@ static int fetch_one(struct fetching *f, uint32_t seq, bool show_flags, struct s
         return -1;
     if (f->items->needs_mime) {
         arena_reset(f->arena);
-        root = structure(f, &msg, e);
+        root = message_structure(s->mailbox, &msg, f->arena, e);
         if (root == NULL)
             return -1;
     }

@@ -128,6 +128,9 @@ const struct translation language_german[] = {
     { "Still at it", "Noch dabei" },
     { "Too many messages at once", "Zu viele Nachrichten auf einmal" },
     { "Only the last %s messages", "Nur die letzten %s Nachrichten" },
+    { "Too many searches are kept up to date", "Es werden schon zu viele Suchen auf dem Laufenden gehalten" },
+    { "%s: too much to sort at once", "%s: das ist zu viel, um es zu sortieren" },
+    { "Too much to thread at once", "Zu viel für THREAD auf einmal" },
     /* errno */
     { "Permission denied", "Keine Berechtigung" },
     { "Operation not permitted", "Nicht erlaubt" },

@@ -1,6 +1,7 @@
 #ifndef SESSION_RESULTS_H
 #define SESSION_RESULTS_H
 #include "session/command.h"
+#include "store/sort.h"
 
 /* Return options of SEARCH and SORT (RFC 4466, 4731, 5182, 5267, 6203, 9394) and the responses that they ask for. */
 enum return_option {
@@ -20,6 +21,7 @@ struct found {
     uint32_t *seqs;
     size_t n;
     bool uid, sorted;                    /* tell UIDs; not in mailbox order */
+    const struct sort_key *keys; size_t key_count;       /* the order, if sorted */
     bool modseq;                         /* the program asked for MODSEQ: the highest is told */
     const unsigned char *scores;         /* of FUZZY, 1 to 100, or NULL */
     const char *mailbox;                 /* ESEARCH: of this mailbox, else NULL */
@@ -41,6 +43,9 @@ struct context;
  * is told NOUPDATE. False: the tag is in use, say() was called. */
 bool context_add(struct session *s, struct str charset, struct str keys, const struct found *f);
 bool context_tag_free(struct session *s);
+/* The steps that make the list `was` to `now`: each is called with a place, counted from 1 in the list as it then is. */
+void sorted_changes(const uint32_t *was, size_t was_n, const uint32_t *now, size_t now_n,
+                    void (*each)(void *ctx, bool added, size_t place, uint32_t uid), void *ctx);
 void contexts_expunged(struct session *s, uint32_t seq, uint32_t uid);   /* before EXPUNGE is told */
 void contexts_changed(struct session *s);                                /* after EXISTS and FETCH were */
 void contexts_end(struct session *s);                                    /* the mailbox is not selected any more */
