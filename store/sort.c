@@ -80,7 +80,7 @@ static struct value display_value(struct sorting *s, const struct mime_addresses
 {
     const struct mime_address *a = list->list;
 
-    if (list->n > 0 && a->name.n > 0) text_decode_header(&s->scratch, a->name);
+    if (list->n > 0 && a->name.n > 0) text_decode_words(&s->scratch, a->name);
     if (list->n > 0 && s->scratch.len == 0) {
         add_str(&s->scratch, a->mailbox);
         if (a->mailbox.p && a->host.p) {

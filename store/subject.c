@@ -101,7 +101,7 @@ void subject_base(struct buf *out, struct str value, bool *reply)
     const size_t start = out->len;
 
     buf_room(out, 1);                              /* there is memory, then */
-    text_decode_header(out, value);
+    text_decode_words(out, value);
     single_spaces(out, start);
     struct subject s = { .p = out->data + start, .end = out->data + out->len };
     for (;;) {

@@ -12,6 +12,7 @@
 bool text_charset_known(struct str charset);                       /* for SEARCH CHARSET: NO [BADCHARSET] */
 int text_to_utf8(struct buf *out, struct str charset, struct str in);   /* 0, or -1 charset unknown */
 void text_decode_header(struct buf *out, struct str value);        /* unfolded, encoded words decoded */
+void text_decode_words(struct buf *out, struct str value);         /* the same, other octets as they are: perhaps no UTF-8 */
 
 /* How text is compared: i;unicode-casemap (RFC 5051), i;ascii-casemap and i;octet (RFC 4790). */
 enum collation { COLLATE_CASEMAP, COLLATE_ASCII, COLLATE_OCTET };

@@ -189,7 +189,7 @@ static void order_subjects(struct ordering *o)
     free(first);
 }
 
-/* REFS: roots are sorted by the latest arrival among all below them. */
+/* REFS: roots are sorted by the latest sent date among all below them. */
 static void sort_by_latest(struct ordering *o)
 {
     struct { int64_t date; uint32_t seq; } *latest = xcalloc(o->n + 1, sizeof *latest);
@@ -198,8 +198,8 @@ static void sort_by_latest(struct ordering *o)
         const uint32_t i = o->order[at], above = o->places[i].above;
         const struct thread_item *item = &o->t->items[i];
         if (!o->places[i].live) continue;
-        if (item->seq != 0 && (latest[i].seq == 0 || item->arrival >= latest[i].date)) {
-            latest[i].date = item->arrival;
+        if (item->seq != 0 && (latest[i].seq == 0 || item->date >= latest[i].date)) {
+            latest[i].date = item->date;
             latest[i].seq = item->seq;
         }
         if (above == NO_ITEM) {
