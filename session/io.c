@@ -50,7 +50,7 @@ void io_compress(struct io *io, struct compress *c)
 
 struct str io_pending(const struct io *io)
 {
-    return (struct str){ io->input.data + io->used, io->input.len - io->used };
+    return io->input.len > 0 ? (struct str){ io->input.data + io->used, io->input.len - io->used } : STR("");
 }
 
 static void about_to_wait(struct io *io)

@@ -16,8 +16,8 @@ void text_decode_words(struct buf *out, struct str value);         /* the same, 
 
 /* How text is compared: i;unicode-casemap (RFC 5051), i;ascii-casemap and i;octet (RFC 4790). */
 enum collation { COLLATE_CASEMAP, COLLATE_ASCII, COLLATE_OCTET };
-/* Appends the form for comparing: equality, order and substrings of texts are those of their forms' octets. What is no UTF-8
- * stays as it is. */
+/* Appends the form for comparing: equality, order and substrings of texts are those of their forms' octets. A text
+ * that is not UTF-8 stays as it is (RFC 5051 section 2, step 1b). */
 void text_fold(enum collation collation, struct buf *out, struct str utf8);
 
 /* A substring being looked for; text is UTF-8. */

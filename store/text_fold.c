@@ -168,8 +168,20 @@ size_t fold_feed(enum collation collation, struct buf *out, const char *in, size
     return end;
 }
 
+static bool is_utf8(struct str s)
+{
+    utf8proc_int32_t c;
+    utf8proc_ssize_t n;
+    for (size_t i = 0; i < s.n; i += (size_t)n) {
+        n = (unsigned char)s.p[i] < 0x80 ? 1 : utf8proc_iterate((const utf8proc_uint8_t *)s.p + i, (utf8proc_ssize_t)(s.n - i), &c);
+        if (n <= 0) return false;
+    }
+    return true;
+}
+
 void text_fold(enum collation collation, struct buf *out, struct str utf8)
 {
+    if (collation == COLLATE_CASEMAP && !is_utf8(utf8)) collation = COLLATE_OCTET;
     fold_feed(collation, out, utf8.p, utf8.n, true);
 }
 

@@ -118,7 +118,13 @@ static void test_fold(void **state)
     fold_check(COLLATE_CASEMAP, "\xef\xac\x81 \xc2\xbd", "fi 1\xe2\x81\x84" "2");                   /* compatibility */
     fold_check(COLLATE_CASEMAP, "\xd0\xb9\xd1\x91", "\xd0\x98\xcc\x86\xd0\x95\xcc\x88");
     fold_check(COLLATE_CASEMAP, "\xea\xb0\x81", "\xe1\x84\x80\xe1\x85\xa1\xe1\x86\xa8");            /* Hangul */
-    fold_check(COLLATE_CASEMAP, "a\xc3" "a\xff\xd0 \x80\xe4\xb8", "A\xc3" "A\xff\xd0 \x80\xe4\xb8");     /* no UTF-8 */
+    static const char wrong[] = "a\xc3" "a\xff\xd0 \x80\xe4\xb8";           /* no UTF-8 */
+    struct buf b = { 0 };
+    text_fold(COLLATE_CASEMAP, &b, STR(wrong));
+    is(&b, wrong);
+    fold_feed(COLLATE_CASEMAP, &b, wrong, sizeof wrong - 1, true);
+    is(&b, "A\xc3" "A\xff\xd0 \x80\xe4\xb8");
+    buf_free(&b);
     fold_check(COLLATE_ASCII, "Hello, \xc3\xa4 \xc3\x84 0123456789 z", "HELLO, \xc3\xa4 \xc3\x84 0123456789 Z");
     fold_check(COLLATE_OCTET, "Hello, \xc3\xa4 \xff", "Hello, \xc3\xa4 \xff");
 }
