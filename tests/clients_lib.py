@@ -248,7 +248,7 @@ class Place:
 
     def report(self, client, needs, may_be_bad=()):
         """What was used, against what the client is known to use. needs: extensions."""
-        used = self.wire.used()
+        used = {n for n in self.wire.used() if self.has(n) or n == "SASL-IR"}
         bad = [c for c in self.wire.refused() if not any(re.match(m, c) for m in may_be_bad)]
         print(f"{client} used: " + " ".join(sorted(used)))
         missing = sorted(n for n in needs if n not in used and (REQUIRED or self.has(n) or n == "IMAP4rev1"))
