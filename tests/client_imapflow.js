@@ -71,9 +71,10 @@ async function messages(c) {
     assert.strictEqual(copied.uidMap.size, 2);
     const moved = await c.messageMove(String(all[3].uid), ['Work', 'Grüße'], { uid: true });
     assert.strictEqual(moved.uidMap.size, 1);
-    assert.strictEqual(c.mailbox.exists, 4);
+    const left = async () => (await c.status('INBOX', { messages: true })).messages;     // its own count does not follow VANISHED
+    assert.strictEqual(await left(), 4);
     assert(await c.messageDelete(String(all[4].uid), { uid: true }));
-    assert.strictEqual(c.mailbox.exists, 3);
+    assert.strictEqual(await left(), 3);
     return sent;
 }
 

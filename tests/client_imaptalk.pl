@@ -30,7 +30,7 @@ if ($can->{"list-extended"}) {
     is(join(",", map { $_->[2] } @$list), "words", "list subscribed");
     if ($can->{"list-status"}) {
         ok(scalar $c->list("", "*", "RETURN", ["STATUS", [qw(MESSAGES UIDNEXT)]]), "list status");
-        is($c->get_response_code("status")->{INBOX}{messages}, 3, "STATUS with LIST");
+        is($c->get_response_code("status")->{Inbox}{messages}, 3, "STATUS with LIST");
     }
 }
 if ($can->{"special-use"}) {
