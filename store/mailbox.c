@@ -319,7 +319,7 @@ static void fill_status(struct mailbox_status *out, const struct box_record *rec
 {
     *out = (struct mailbox_status){
         .exists = rec->exists, .unseen = rec->unseen, .deleted = rec->deleted, .uidvalidity = rec->uidvalidity,
-        .uidnext = rec->uidnext, .highestmodseq = rec->highestmodseq, .size = rec->size_sum, .mailbox_id = rec->id };
+        .uidnext = rec->uidnext, .highestmodseq = rec->highestmodseq, .size = rec->size_sum, .mailbox_id = rec->object_id };
 }
 
 /* First message of the view that has not been seen. */

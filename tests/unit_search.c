@@ -19,6 +19,7 @@ struct mailbox {
 
 uint32_t mailbox_exists(const struct mailbox *m) { return m->n; }
 uint32_t mailbox_uid(const struct mailbox *m, uint32_t seq) { return m->list[seq - 1].m.uid; }
+void mailbox_progress(const struct mailbox *m, uint64_t done, uint64_t goal) { (void)m; (void)done; (void)goal; }
 void mailbox_read_end(struct mailbox *m) { (void)m; }
 
 uint32_t mailbox_seq_from(const struct mailbox *m, uint32_t uid)
