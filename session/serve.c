@@ -250,12 +250,12 @@ bool to_store_name(struct session *s, struct str wire, struct mailbox_name *out,
 {
     struct buf utf8 = { 0 };
     struct store_error e;
-    bool good = false;
+    bool good = false, separator_last;           /* some clients put it after every name that may have children */
     if (s->io.utf8)
         buf_add(&utf8, wire.p, wire.n);
     if (!s->io.utf8 && utf7_to_utf8(&utf8, wire) != 0)
         say(s, OUTCOME_NO, "CANNOT", "The mailbox name is not valid modified UTF-7");
-    else if (names_parse(store_names(s->store), buf_str(&utf8), out, directory, &e) != 0)
+    else if (names_parse(store_names(s->store), buf_str(&utf8), out, directory != NULL ? directory : &separator_last, &e) != 0)
         store_no(s, &e);
     else
         good = true;
