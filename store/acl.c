@@ -6,16 +6,13 @@
  * Everything is done to an O_PATH descriptor by its name in /proc/self/fd: the owner may set what he cannot read, and no
  * name is looked up twice.
  */
-#include "store/acl.h"
+#include "store/acl_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/acl.h>
-#include <acl/libacl.h>
-#include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -23,23 +20,11 @@
 #include "store/mailbox.h"
 #include "store/names_private.h"
 
-enum perm { PERM_R = 4, PERM_W = 2, PERM_X = 1 };
 enum { ENTRIES_MOST = 8192 };          /* the kernel's bound: 64 KiB of 8 octets */
-
-/* One thing of the file system with its permissions, the mask of POSIX ACLs applied. */
-struct entry { acl_tag_t tag; uint32_t id; unsigned perm; };
-struct place {
-    int fd;
-    char path[40];
-    struct stat st;
-    bool inbox, directory;
-    struct entry *entries;
-    size_t n;
-};
 
 /* ---- reading ------------------------------------------------------------------------------------------------------ */
 
-static void place_close(struct place *p)
+void acl_place_close(struct place *p)
 {
     if (p->fd >= 0)
         close(p->fd);
@@ -55,7 +40,7 @@ static bool place_take(struct place *p, int fd)
         return false;
     if (fstat(fd, &p->st) != 0) {
         const int err = errno;
-        place_close(p);
+        acl_place_close(p);
         errno = err;
         return false;
     }
@@ -93,11 +78,11 @@ static int place_open(struct place *p, struct store *s, const struct mailbox_nam
         close(fd);
         return 0;
     }
-    place_close(p);
+    acl_place_close(p);
     return not_there(name, e);
 }
 
-static unsigned perm_of(acl_entry_t entry)
+unsigned acl_perm(acl_entry_t entry)
 {
     acl_permset_t set;
     if (acl_get_permset(entry, &set) != 0)
@@ -106,7 +91,7 @@ static unsigned perm_of(acl_entry_t entry)
         | (acl_get_perm(set, ACL_EXECUTE) > 0 ? (unsigned)PERM_X : 0);
 }
 
-static void set_perm(acl_entry_t entry, unsigned perm)
+void acl_set_perm(acl_entry_t entry, unsigned perm)
 {
     acl_permset_t set;
     if (acl_get_permset(entry, &set) != 0)
@@ -136,6 +121,20 @@ static bool is_masked(acl_tag_t tag)
     return tag == ACL_USER || tag == ACL_GROUP || tag == ACL_GROUP_OBJ;
 }
 
+/* A mask of nothing makes Linux pass over the list: its entries of users and groups count for as much as if they were not there. */
+static void drop_named(acl_t acl)
+{
+    acl_entry_t entry;
+    acl_tag_t tag;
+    int rc = acl_get_entry(acl, ACL_FIRST_ENTRY, &entry);
+    while (rc == 1) {
+        const bool named = acl_get_tag_type(entry, &tag) == 0 && (tag == ACL_USER || tag == ACL_GROUP);
+        if (named && acl_delete_entry(acl, entry) != 0)
+            break;
+        rc = acl_get_entry(acl, named ? ACL_FIRST_ENTRY : ACL_NEXT_ENTRY, &entry);
+    }
+}
+
 /* Takes the mask into the entries that it masks, so that a wider one gives nothing to those who did not have it. */
 static void settle_mask(acl_t acl)
 {
@@ -144,13 +143,15 @@ static void settle_mask(acl_t acl)
     unsigned mask = PERM_R | PERM_W | PERM_X;
     for (int rc = acl_get_entry(acl, ACL_FIRST_ENTRY, &entry); rc == 1; rc = acl_get_entry(acl, ACL_NEXT_ENTRY, &entry))
         if (acl_get_tag_type(entry, &tag) == 0 && tag == ACL_MASK)
-            mask = perm_of(entry);
+            mask = acl_perm(entry);
+    if (mask == 0)
+        drop_named(acl);
     for (int rc = acl_get_entry(acl, ACL_FIRST_ENTRY, &entry); rc == 1; rc = acl_get_entry(acl, ACL_NEXT_ENTRY, &entry))
         if (acl_get_tag_type(entry, &tag) == 0 && is_masked(tag))
-            set_perm(entry, perm_of(entry) & mask);
+            acl_set_perm(entry, acl_perm(entry) & mask);
 }
 
-static acl_t load(const struct place *p)
+acl_t acl_load(const struct place *p)
 {
     acl_t acl = acl_get_file(p->path, ACL_TYPE_ACCESS);        /* of plain permissions where there is nothing else */
     if (acl != NULL)
@@ -160,7 +161,7 @@ static acl_t load(const struct place *p)
 
 static int read_entries(struct place *p, struct store_error *e)
 {
-    acl_t acl = load(p);
+    acl_t acl = acl_load(p);
     acl_entry_t entry;
     if (acl == NULL)
         return store_fail(e, STORE_IO, errno, "access control list");
@@ -174,7 +175,7 @@ static int read_entries(struct place *p, struct store_error *e)
         to = &p->entries[p->n];
         if (acl_get_tag_type(entry, &to->tag) != 0)
             continue;
-        to->perm = perm_of(entry);
+        to->perm = acl_perm(entry);
         to->id = to->tag == ACL_USER_OBJ ? p->st.st_uid : to->tag == ACL_GROUP_OBJ ? p->st.st_gid : id_of(entry, to->tag);
         p->n += to->tag != ACL_MASK;
     }
@@ -192,29 +193,14 @@ static bool is_owner(const struct place *p)
 static unsigned rights_of(const struct place *p, unsigned perm)
 {
     unsigned rights = 0;
-    if (p->directory) {
+    if (p->directory) {                        /* a change to it is synced, for which it is opened */
         if ((perm & PERM_R) && (perm & PERM_X))
-            rights |= RIGHT_L;
-        if ((perm & PERM_W) && (perm & PERM_X))
-            rights |= RIGHT_K;
+            rights |= RIGHT_L | (perm & PERM_W ? (unsigned)RIGHT_K : 0);
         return rights;
     }
     if (perm & PERM_R)
         rights |= RIGHTS_READ | (perm & PERM_W ? (unsigned)RIGHTS_CHANGE : 0);
     return rights;
-}
-
-static unsigned perm_from(const struct place *p, unsigned rights)
-{
-    unsigned perm = 0;
-    if (p->directory) {
-        if (rights & RIGHT_L)
-            perm |= PERM_R | PERM_X;
-        if (rights & RIGHT_K)
-            perm |= PERM_W | PERM_X;
-        return perm;
-    }
-    return (rights & RIGHT_R ? (unsigned)PERM_R : 0) | (rights & RIGHT_I ? (unsigned)PERM_W : 0);
 }
 
 static bool is_member(uint32_t gid, const uint32_t *groups, size_t n)
@@ -260,6 +246,13 @@ static bool sticky_lets(const struct place *dir, const struct place *p, uint32_t
     return !(dir->st.st_mode & S_ISVTX) || uid == p->st.st_uid || uid == dir->st.st_uid;
 }
 
+/* What is mounted is not removed or renamed where it is mounted. */
+static bool is_mount_point(const struct place *p)
+{
+    struct statx st;
+    return statx(p->fd, "", AT_EMPTY_PATH, STATX_TYPE, &st) == 0 && (st.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
 /* The directory that holds it, with entries; false for INBOX, which is not removed, and what cannot be looked at. */
 static bool parent_of(struct place *dir, struct store *s, const struct mailbox_name *name)
 {
@@ -269,15 +262,26 @@ static bool parent_of(struct place *dir, struct store *s, const struct mailbox_n
         return false;
     if (read_entries(dir, NULL) == 0)
         return true;
-    place_close(dir);
+    acl_place_close(dir);
     return false;
 }
 
-static unsigned rights_by_parent(const struct place *dir, const struct place *p, struct who who)
+static unsigned by_parent(const struct place *dir, const struct place *p, struct who who)
 {
-    if (!allows(dir, who, PERM_W | PERM_X))
+    if (is_mount_point(p) || !allows(dir, who, PERM_R | PERM_W | PERM_X))
         return 0;
     return dir->st.st_mode & S_ISVTX && (who.kind != WHO_USER || !sticky_lets(dir, p, who.id)) ? 0 : RIGHT_X;
+}
+
+unsigned acl_rights_by_parent(const struct place *p, struct store *s, const struct mailbox_name *name, struct who who)
+{
+    struct place dir;
+    bool there;
+    if ((!p->directory && !(acl_entry_rights(p, who, &there) & RIGHT_R)) || !parent_of(&dir, s, name))
+        return 0;
+    const unsigned rights = by_parent(&dir, p, who);
+    acl_place_close(&dir);
+    return rights;
 }
 
 /* ---- the session's own rights ------------------------------------------------------------------------------------ */
@@ -308,19 +312,20 @@ static unsigned own_rights(const struct place *p, struct store *s, const struct 
     struct place dir;
     const char *leaf;
     if (p->directory)
-        rights = (may(p->fd, R_OK | X_OK) ? (unsigned)RIGHT_L : 0) | (may(p->fd, W_OK | X_OK) ? (unsigned)RIGHT_K : 0);
+        rights = (may(p->fd, R_OK | X_OK) ? (unsigned)RIGHT_L : 0) | (may(p->fd, R_OK | W_OK | X_OK) ? (unsigned)RIGHT_K : 0);
     else if (may(p->fd, R_OK))
         rights = RIGHTS_READ | (may(p->fd, W_OK) ? (unsigned)RIGHTS_CHANGE : 0);
     if (is_owner(p))
         rights |= RIGHT_A;
     if (p->inbox)
         return rights;
+    const bool known = p->directory || rights & RIGHT_R;       /* what cannot be read is no mailbox to DELETE and RENAME */
     if ((rights & RIGHT_L) && !is_listed(store_names(s), name))
         rights &= ~(unsigned)RIGHT_L;
-    if (place_take(&dir, names_open_dir(store_names(s), name, &leaf, NULL))) {
-        if (may(dir.fd, W_OK | X_OK) && sticky_lets(&dir, p, geteuid()))
+    if (known && place_take(&dir, names_open_dir(store_names(s), name, &leaf, NULL))) {
+        if (may(dir.fd, R_OK | W_OK | X_OK) && !is_mount_point(p) && sticky_lets(&dir, p, geteuid()))
             rights |= RIGHT_X;
-        place_close(&dir);
+        acl_place_close(&dir);
     }
     return rights;
 }
@@ -331,14 +336,13 @@ int rights_mine(struct store *s, const struct mailbox_name *name, unsigned *righ
     if (place_open(&p, s, name, e) != 0)
         return -1;
     *rights = own_rights(&p, s, name);
-    place_close(&p);
+    acl_place_close(&p);
     return *rights != 0 ? 0 : not_there(name, e);
 }
 
 /* ---- the list ----------------------------------------------------------------------------------------------------- */
 
-/* Opens for the owner, entries read. */
-static int owners_place(struct place *p, struct store *s, const struct mailbox_name *name, struct store_error *e)
+int acl_place_open(struct place *p, struct store *s, const struct mailbox_name *name, struct store_error *e)
 {
     if (place_open(p, s, name, e) != 0)
         return -1;
@@ -348,7 +352,7 @@ static int owners_place(struct place *p, struct store *s, const struct mailbox_n
     else
         rc = read_entries(p, e);
     if (rc != 0)
-        place_close(p);
+        acl_place_close(p);
     return rc;
 }
 
@@ -359,19 +363,24 @@ static struct who who_of(const struct entry *x)
     return (struct who){ x->tag == ACL_GROUP || x->tag == ACL_GROUP_OBJ ? WHO_GROUP : WHO_USER, x->id };
 }
 
-static bool same_who(struct who a, struct who b)
+struct who acl_who(const struct place *p, acl_entry_t entry, acl_tag_t tag)
+{
+    const struct entry x = { tag, tag == ACL_USER_OBJ ? p->st.st_uid : tag == ACL_GROUP_OBJ ? p->st.st_gid : id_of(entry, tag), 0 };
+    return who_of(&x);
+}
+
+bool acl_same_who(struct who a, struct who b)
 {
     return a.kind == b.kind && (a.kind == WHO_ANYONE || a.id == b.id);
 }
 
-/* What the entries say of `who`; *there: there is one that is more than the absence of permissions. */
-static unsigned entry_rights(const struct place *p, struct who who, bool *there)
+unsigned acl_entry_rights(const struct place *p, struct who who, bool *there)
 {
     unsigned perm = 0;
     *there = false;
     for (size_t i = 0; i < p->n; i++) {
         const struct entry *x = &p->entries[i];
-        if (!same_who(who_of(x), who) || (x->tag == ACL_USER && x->id == p->st.st_uid))
+        if (!acl_same_who(who_of(x), who) || (x->tag == ACL_USER && x->id == p->st.st_uid))
             continue;                          /* a named entry of the owner is never looked at */
         perm |= x->perm;
         *there = *there || x->perm != 0 || x->tag == ACL_USER || x->tag == ACL_GROUP;
@@ -383,7 +392,7 @@ static unsigned entry_rights(const struct place *p, struct who who, bool *there)
 static bool first_of_its_kind(const struct place *p, size_t at)
 {
     for (size_t i = 0; i < at; i++)
-        if (same_who(who_of(&p->entries[i]), who_of(&p->entries[at])))
+        if (acl_same_who(who_of(&p->entries[i]), who_of(&p->entries[at])))
             return false;
     return true;
 }
@@ -391,9 +400,9 @@ static bool first_of_its_kind(const struct place *p, size_t at)
 int rights_list(struct store *s, const struct mailbox_name *name, struct rights_entry **list, size_t *n, struct store_error *e)
 {
     struct place p, dir;
-    if (owners_place(&p, s, name, e) != 0)
+    if (acl_place_open(&p, s, name, e) != 0)
         return -1;
-    const bool by_parent = parent_of(&dir, s, name);
+    const bool has_parent = parent_of(&dir, s, name);
     *list = xreallocarray(NULL, p.n + 1, sizeof **list);
     *n = 0;
     for (size_t i = 0; i < p.n; i++) {
@@ -401,182 +410,18 @@ int rights_list(struct store *s, const struct mailbox_name *name, struct rights_
         const struct who who = who_of(&p.entries[i]);
         if (!first_of_its_kind(&p, i))
             continue;
-        unsigned rights = entry_rights(&p, who, &there);
+        unsigned rights = acl_entry_rights(&p, who, &there);
         if (who.kind == WHO_USER && who.id == p.st.st_uid)
             rights |= RIGHT_A;
-        if (by_parent)
-            rights |= rights_by_parent(&dir, &p, who);
+        if (has_parent && (p.directory || rights & RIGHT_R))
+            rights |= by_parent(&dir, &p, who);
         if (there || rights != 0)
             (*list)[(*n)++] = (struct rights_entry){ who, rights };
     }
-    if (by_parent)
-        place_close(&dir);
-    place_close(&p);
+    if (has_parent)
+        acl_place_close(&dir);
+    acl_place_close(&p);
     return 0;
-}
-
-/* ---- what can be set ---------------------------------------------------------------------------------------------- */
-
-/* A file system without POSIX ACLs has the owner's, the group's and the others' permissions alone. */
-static bool keeps(const struct place *p, struct who who)
-{
-    if (who.kind == WHO_ANYONE || same_who(who, (struct who){ WHO_USER, p->st.st_uid })
-        || same_who(who, (struct who){ WHO_GROUP, p->st.st_gid }))
-        return true;
-    return getxattr(p->path, "system.posix_acl_access", NULL, 0) >= 0 || errno != EOPNOTSUPP;
-}
-
-static void choose(const struct place *p, struct store *s, const struct mailbox_name *name, struct who who, struct rights_choice *out)
-{
-    struct place dir;
-    bool there;
-    const bool owner = same_who(who, (struct who){ WHO_USER, p->st.st_uid });
-    const bool group = same_who(who, (struct who){ WHO_GROUP, p->st.st_gid });
-    *out = (struct rights_choice){ .always = owner ? RIGHT_A : 0 };
-    if (parent_of(&dir, s, name)) {
-        out->always |= rights_by_parent(&dir, p, who);
-        place_close(&dir);
-    }
-    if (p->inbox && owner)
-        out->always |= RIGHTS_READ | RIGHTS_CHANGE;            /* mail is delivered as the user, or as this group */
-    else if (p->inbox && group)
-        out->always |= entry_rights(p, who, &there);
-    else if (keeps(p, who)) {
-        out->sets[0] = p->directory ? (unsigned)RIGHT_L : (unsigned)RIGHTS_READ;
-        out->sets[1] = p->directory ? (unsigned)RIGHT_K : (unsigned)RIGHTS_CHANGE;
-        out->n = 2;
-    }
-}
-
-int rights_choice(struct store *s, const struct mailbox_name *name, struct who who, struct rights_choice *out, struct store_error *e)
-{
-    struct place p;
-    if (owners_place(&p, s, name, e) != 0)
-        return -1;
-    choose(&p, s, name, who, out);
-    place_close(&p);
-    return 0;
-}
-
-/* ---- setting ------------------------------------------------------------------------------------------------------- */
-
-static int save(const struct place *p, acl_t acl, const struct mailbox_name *name, struct store_error *e)
-{
-    acl_entry_t entry;
-    acl_tag_t tag;
-    mode_t mode;
-    bool named = false;
-    for (int rc = acl_get_entry(acl, ACL_FIRST_ENTRY, &entry); rc == 1; rc = acl_get_entry(acl, ACL_NEXT_ENTRY, &entry))
-        named = named || (acl_get_tag_type(entry, &tag) == 0 && (tag == ACL_USER || tag == ACL_GROUP));
-    for (int rc = acl_get_entry(acl, ACL_FIRST_ENTRY, &entry); rc == 1 && !named; rc = acl_get_entry(acl, ACL_NEXT_ENTRY, &entry))
-        if (acl_get_tag_type(entry, &tag) == 0 && tag == ACL_MASK && acl_delete_entry(acl, entry) == 0)
-            break;
-    if (named && acl_calc_mask(&acl) != 0)
-        return store_fail(e, STORE_IO, errno, "%s", name->text);
-    if (acl_set_file(p->path, ACL_TYPE_ACCESS, acl) == 0)
-        return 0;
-    if (errno == EOPNOTSUPP && acl_equiv_mode(acl, &mode) == 0 && chmod(p->path, (p->st.st_mode & 07000) | mode) == 0)
-        return 0;
-    if (errno == EOPNOTSUPP || errno == EINVAL)
-        return store_fail(e, STORE_CANNOT, 0, "%s: the file system keeps no such entry", name->text);
-    return store_fail(e, STORE_IO, errno, "%s", name->text);
-}
-
-/* Puts perm into the entry of `who`, or removes it (an entry that every file has is emptied). */
-static int change(const struct place *p, const struct mailbox_name *name, struct who who, unsigned perm, bool removing,
-                  struct store_error *e)
-{
-    acl_t acl = load(p);
-    acl_entry_t entry, doomed = NULL;
-    acl_tag_t tag;
-    bool done = false;
-    if (acl == NULL)
-        return store_fail(e, STORE_IO, errno, "%s", name->text);
-    for (int rc = acl_get_entry(acl, ACL_FIRST_ENTRY, &entry); rc == 1; rc = acl_get_entry(acl, ACL_NEXT_ENTRY, &entry)) {
-        if (acl_get_tag_type(entry, &tag) != 0 || tag == ACL_MASK)
-            continue;
-        const struct entry x = { tag, tag == ACL_USER_OBJ ? p->st.st_uid : tag == ACL_GROUP_OBJ ? p->st.st_gid : id_of(entry, tag), 0 };
-        if (!same_who(who_of(&x), who))
-            continue;
-        if ((tag == ACL_USER || tag == ACL_GROUP) && (removing || done))
-            doomed = entry;                    /* one at most: the kernel refuses two entries of one name */
-        else
-            set_perm(entry, perm);
-        done = true;
-    }
-    if (doomed != NULL)
-        acl_delete_entry(acl, doomed);
-    if (!done && !removing) {
-        if (acl_create_entry(&acl, &entry) != 0 || acl_set_tag_type(entry, who.kind == WHO_USER ? ACL_USER : ACL_GROUP) != 0
-            || acl_set_qualifier(entry, &who.id) != 0) {
-            const int err = errno;
-            acl_free(acl);
-            return store_fail(e, STORE_IO, err, "%s", name->text);
-        }
-        set_perm(entry, perm);
-    }
-    const int rc = done || !removing ? save(p, acl, name, e) : 0;
-    acl_free(acl);
-    return rc;
-}
-
-/* Of wanted, what can be had: whole sets alone, and changing only with reading. */
-static unsigned whole_sets(const struct rights_choice *c, unsigned wanted)
-{
-    unsigned kept = c->always;
-    for (size_t i = 0; i < c->n; i++)
-        if ((wanted & c->sets[i]) == c->sets[i])
-            kept |= c->sets[i];
-    if (!(kept & RIGHT_R))
-        kept &= ~(unsigned)RIGHTS_CHANGE;
-    return kept;
-}
-
-static int set(const struct place *p, struct store *s, const struct mailbox_name *name, struct who who, int mode, unsigned rights,
-               unsigned *left, struct store_error *e)
-{
-    struct rights_choice c;
-    bool there;
-    choose(p, s, name, who, &c);
-    const unsigned now = entry_rights(p, who, &there) | c.always, fixed = c.always & (RIGHTS_READ | RIGHTS_CHANGE);
-    const unsigned wanted = mode == 0 ? rights : mode > 0 ? now | rights : now & ~rights;
-    const unsigned kept = whole_sets(&c, wanted);
-    if (mode < 0 ? (rights & c.always) != 0 : mode == 0 && (fixed & ~rights) != 0)
-        return store_fail(e, STORE_CANNOT, 0, "%s: these rights cannot be taken from it here", name->text);
-    if (mode >= 0 && rights != 0 && (rights & kept) == 0)
-        return store_fail(e, STORE_CANNOT, 0, "%s: none of these rights can be given alone (LISTRIGHTS tells which go together)", name->text);
-    if (left != NULL)
-        *left = mode < 0 ? wanted & ~kept : rights & ~kept;
-    if (c.n == 0)
-        return (wanted | c.always) == now ? 0 : store_fail(e, STORE_CANNOT, 0, "%s: the file system keeps no such entry", name->text);
-    return change(p, name, who, perm_from(p, kept), false, e);
-}
-
-int rights_set(struct store *s, const struct mailbox_name *name, struct who who, int mode, unsigned rights, unsigned *left,
-               struct store_error *e)
-{
-    struct place p;
-    if (owners_place(&p, s, name, e) != 0)
-        return -1;
-    const int rc = set(&p, s, name, who, mode, rights, left, e);
-    place_close(&p);
-    return rc;
-}
-
-int rights_delete(struct store *s, const struct mailbox_name *name, struct who who, struct store_error *e)
-{
-    struct place p;
-    if (owners_place(&p, s, name, e) != 0)
-        return -1;
-    int rc;
-    if (same_who(who, (struct who){ WHO_USER, p.st.st_uid }))
-        rc = store_fail(e, STORE_CANNOT, 0, "%s: the owner's entry cannot be removed", name->text);
-    else if (p.inbox && same_who(who, (struct who){ WHO_GROUP, p.st.st_gid }))
-        rc = store_fail(e, STORE_CANNOT, 0, "%s: mail is delivered by this group", name->text);
-    else
-        rc = change(&p, name, who, 0, true, e);
-    place_close(&p);
-    return rc;
 }
 
 bool rights_inherited(int dir)

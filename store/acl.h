@@ -53,6 +53,6 @@ int rights_set(struct store *s, const struct mailbox_name *name, struct who who,
 /* DELETEACL. No entry: nothing to do. */
 int rights_delete(struct store *s, const struct mailbox_name *name, struct who who, struct store_error *e);
 
-/* Has the directory a default ACL, which new files take their permissions from? */
+/* Has the directory (any descriptor of it) a default ACL, which new files take their permissions from? */
 bool rights_inherited(int dir);
 #endif
