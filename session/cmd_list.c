@@ -318,8 +318,6 @@ enum outcome cmd_list(struct session *s, struct parse *p)
         io_puts(&s->io, "* LIST (\\Noselect) \"/\" \"\"\r\n");
         return OUTCOME_OK;
     }
-    if (!r.extended)
-        r.returning |= RETURN_USE;               /* RFC 6154 section 2 lets it: some clients look nowhere else */
     return list(&r);
 }
 
