@@ -219,6 +219,12 @@ static void add_word(struct buf *to, const char *word)
     buf_puts(to, word);
 }
 
+/* Plain LIST tells special uses too (RFC 6154 section 2): clients that know no LIST-EXTENDED look for them there. */
+static bool tells_uses(const struct list_request *r)
+{
+    return !r->extended || (r->selection & SELECT_USE) || (r->returning & RETURN_USE);
+}
+
 static void attributes_text(const struct gathering *g, const struct entry *e, struct buf *out)
 {
     const bool subscribed = (g->r->selection & SELECT_SUBSCRIBED) || (g->r->returning & RETURN_SUBSCRIBED);
@@ -230,7 +236,7 @@ static void attributes_text(const struct gathering *g, const struct entry *e, st
         add_word(out, e->attributes & NAME_HAS_CHILDREN ? "\\Noselect \\HasChildren" : "\\Noselect \\HasNoChildren");
     if (subscribed && (e->selected || !(g->r->selection & SELECT_SUBSCRIBED)) && find(&g->subscribed, e->name) != NULL)
         add_word(out, "\\Subscribed");
-    if ((g->r->selection & SELECT_USE) || (g->r->returning & RETURN_USE)) {
+    if (tells_uses(g->r)) {
         const unsigned uses = special_uses_of(&g->r->annotations.uses, e->name);
         if (uses != 0) {
             add_word(out, "");
@@ -282,7 +288,7 @@ static enum outcome list(struct list_request *r)
         return store_no(s, &e);
     if (names_list(store_names(s->store), descend, on_name, &g, &cut, &e) < 0)
         return store_no(s, &e);
-    const bool uses = (r->selection & SELECT_USE) || (r->returning & RETURN_USE);
+    const bool uses = tells_uses(r);
     if ((uses || (r->returning & RETURN_METADATA)) && annotations_load(s, uses, &r->annotations, &e) != 0)
         log_warning("%s: %s", s->user, e.text);
     if (cut)
