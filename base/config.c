@@ -56,6 +56,7 @@ static const struct setting settings[] = {
     { "list-count", "100000", K_U32, AT(list_count) },
     { "durable-flags", "no", K_BOOL, AT(durable_flags) },
     { "unauthenticate", "no", K_BOOL, AT(unauthenticate) },
+    { "language", "i-default", K_STRING, AT(language) },
     { "hostname", NULL, K_STRING, AT(hostname) },
     { "admin", NULL, K_STRING, AT(admin) },
 };
@@ -255,6 +256,8 @@ static const char *check(const struct config *c)
         return "login-attempts, login-timeout and idle-timeout must not be 0";
     if (c->line_limit < 1024)
         return "line-limit must be at least 1024";
+    if (strcmp(c->language, "i-default") != 0 && strcmp(c->language, "en") != 0 && strcmp(c->language, "de") != 0)
+        return "language must be i-default, en or de";
     for (const char *p = c->hostname; *p != '\0'; p++)
         if (!isgraph((unsigned char)*p))
             return "hostname must be printable";

@@ -42,6 +42,7 @@ struct config {
     uint32_t list_count;        /* list-count = 100000 files looked at for one LIST */
     bool durable_flags;         /* durable-flags = no: flags in the mbox at each OK, not only at CHECK etc. or 20 s later */
     bool unauthenticate;        /* unauthenticate = no: offer UNAUTHENTICATE; a process stays root beside each session */
+    char *language;             /* language = i-default: what LANGUAGE default means; i-default, en or de */
     char *hostname;             /* hostname = gethostname(), for the greeting */
     char *admin;                /* admin = mailto:...: a URI, what GETMETADATA "" /shared/admin tells (RFC 5464) */
 };

@@ -327,8 +327,17 @@ enum outcome cmd_list(struct session *s, struct parse *p)
     return list(&r);
 }
 
-void list_selected(struct session *s)
+void list_normalized(struct session *s, struct str wire, const char *name, const char *attributes, bool always)
 {
-    const struct entry e = { .name = mailbox_name_of(s->mailbox) };
-    write_list(s, "", &e);
+    const bool other = wire.n > 0 && !str_eq(wire, str_z(name));
+    if (!rev2(s) || !(other || always))
+        return;
+    io_printf(&s->io, "* LIST (%s) \"/\" ", attributes);
+    write_mailbox(&s->io, name);
+    if (other) {
+        io_puts(&s->io, " (\"OLDNAME\" (");
+        write_utf8(&s->io, wire);
+        io_puts(&s->io, "))");
+    }
+    io_puts(&s->io, "\r\n");
 }

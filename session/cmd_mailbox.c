@@ -1,6 +1,7 @@
 /*
  * CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,6 +23,8 @@ enum outcome cmd_create(struct session *s, struct parse *p)
     if (mailbox_create(s->store, &name, directory, &e) != 0)
         return store_no(s, &e);
     notify_own_name(s, name.text);
+    if (!directory)
+        list_normalized(s, wire, name.text, "", false);
     const enum outcome outcome = annotations_created(s, &name, &use);
     if (outcome != OUTCOME_OK || directory || mailbox_status(s->store, &name, &st, &e) != 0)
         return outcome;
@@ -50,9 +53,15 @@ enum outcome cmd_delete(struct session *s, struct parse *p)
         return OUTCOME_NO;
     if (name.inbox)
         return say(s, OUTCOME_NO, "CANNOT", "INBOX cannot be deleted");
-    if (mailbox_delete(s->store, &name, &e) != 0)
-        return store_no(s, &e);
+    if (mailbox_delete(s->store, &name, &e) != 0) {
+        const enum outcome outcome = store_no(s, &e);
+        if (e.err == ENOTEMPTY || e.err == EEXIST)
+            snprintf(s->code, sizeof s->code, "HASCHILDREN");
+        return outcome;
+    }
     notify_own_name(s, name.text);
+    if (!directory)
+        list_normalized(s, wire, name.text, "\\NonExistent", false);
     annotations_deleted(s, &name);
     if (is_selected(s, &name))
         session_unselect(s, false);
@@ -75,6 +84,8 @@ enum outcome cmd_rename(struct session *s, struct parse *p)
     if (!annotations_rename(s, &from, &to, &e))
         return store_no(s, &e);
     notify_own_name(s, to.text);
+    if (!directory)
+        list_normalized(s, wire_to, to.text, "", false);
     if (selected)
         session_unselect(s, false);
     return OUTCOME_OK;

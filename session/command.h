@@ -116,8 +116,11 @@ int write_status(struct session *s, const struct mailbox_name *name, struct str 
                  struct store_error *e);
 /* MAILBOXID (RFC 8474): what stands in the parentheses, of an unsigned long long. */
 #define MAILBOXID_FORMAT "M%llx"
-/* A LIST response for the selected mailbox (RFC 9051 section 6.3.2). */
-void list_selected(struct session *s);
+/* IMAP4rev2: a LIST response that says which name was made of the one that the client wrote (RFC 9051 section 6.3.9.7); also if they
+ * are the same, with always. */
+void list_normalized(struct session *s, struct str wire, const char *name, const char *attributes, bool always);
+/* A mailbox name in UTF-8, quoted if need be. */
+void write_utf8(struct io *io, struct str text);
 /* "* VANISHED (EARLIER) set" for what of `within` (NULL: anything) went after `above`. 0 or -1. */
 int write_vanished_earlier(struct session *s, const struct set *within, uint64_t above, struct store_error *e);
 /* Ascending UIDs as a sequence-set; ranges where they follow one another. */

@@ -53,10 +53,10 @@ bool language_is_range(struct str range)
 }
 
 /* Subtags are dropped from the end until a language is left that we have, single letters together with what followed them. "default"
- * leaves it to us. */
-bool language_lookup(struct str range, enum language *out)
+ * is the administrator's choice. */
+bool language_lookup(struct str range, enum language preferred, enum language *out)
 {
-    *out = LANGUAGE_DEFAULT;
+    *out = preferred;
     if (str_ieq(range, STR("default")))
         return true;
     while (range.n > 0) {
@@ -177,7 +177,9 @@ enum outcome cmd_language(struct session *s, struct parse *p)
 {
     static const char usage[] = "LANGUAGE [range ...]";
     struct str range;
-    enum language wanted = LANGUAGE_DEFAULT;
+    const char *set = s->config != NULL ? s->config->language : NULL;
+    const enum language preferred = language_of_tag(str_z(set != NULL ? set : ""));
+    enum language wanted = preferred;
     bool known = false, any = false;
     const bool asked = !parse_end(p);
     while (!parse_end(p)) {
@@ -186,7 +188,7 @@ enum outcome cmd_language(struct session *s, struct parse *p)
         if (str_eq(range, STR("*")))
             any = true;                  /* passed over where something else fits */
         else
-            known = known || language_lookup(range, &wanted);
+            known = known || language_lookup(range, preferred, &wanted);
     }
     if (!asked) {
         io_printf(&s->io, "* LANGUAGE (%s %s %s)\r\n", language_tag(LANGUAGE_EN), language_tag(LANGUAGE_DE),
@@ -195,7 +197,7 @@ enum outcome cmd_language(struct session *s, struct parse *p)
     }
     if (!known && !any)
         return say(s, OUTCOME_NO, NULL, "Unsupported language");
-    s->language = known ? wanted : LANGUAGE_DEFAULT;
-    io_printf(&s->io, "* LANGUAGE (%s)\r\n", language_tag(wanted));
+    s->language = known ? wanted : preferred;
+    io_printf(&s->io, "* LANGUAGE (%s)\r\n", language_tag(s->language));
     return say(s, OUTCOME_OK, NULL, "Language changed");
 }

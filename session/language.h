@@ -8,8 +8,8 @@ enum language { LANGUAGE_DEFAULT, LANGUAGE_EN, LANGUAGE_DE, LANGUAGES };
 const char *language_tag(enum language language);
 /* The language of a tag as language_tag gives it, any case; DEFAULT if there is none. */
 enum language language_of_tag(struct str tag);
-/* Lookup (RFC 4647 section 3.4) of one range in our languages. False: none of them. */
-bool language_lookup(struct str range, enum language *out);
+/* Lookup (RFC 4647 section 3.4) of one range in our languages; preferred: what "default" stands for. False: none of them. */
+bool language_lookup(struct str range, enum language preferred, enum language *out);
 /* Is it a language-range of RFC 4647 (or "*", or "default")? */
 bool language_is_range(struct str range);
 /* Appends text, a line of English as say() makes it, in the language: what has no translation stays as it is. Control

@@ -151,8 +151,6 @@ static void tell_opened(struct session *s, const struct mailbox_status *st)
     io_printf(&s->io, "* OK [MAILBOXID (" MAILBOXID_FORMAT ")] ", (unsigned long long)st->mailbox_id);
     write_text(s, "Object ID");
     io_puts(&s->io, "\r\n");
-    if (rev2(s))
-        list_selected(s);
 }
 
 static enum outcome open_mailbox(struct session *s, struct parse *p, bool readonly)
@@ -186,6 +184,7 @@ static enum outcome open_mailbox(struct session *s, struct parse *p, bool readon
         mailbox_sync(s->mailbox, true, NULL, NULL);
     mailbox_info(s->mailbox, &st);
     tell_opened(s, &st);
+    list_normalized(s, wire, name.text, "", true);
     if (r.wanted && resync(s, &r, &st, &e) != 0) {
         session_unselect(s, false);
         return store_no(s, &e);

@@ -193,7 +193,7 @@ void write_string(struct io *io, struct str text)
 }
 
 /* A mailbox name as the store has it, which is valid UTF-8. */
-static void write_utf8(struct io *io, struct str text)
+void write_utf8(struct io *io, struct str text)
 {
     bool high = false;
     for (size_t i = 0; i < text.n; i++)

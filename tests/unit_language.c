@@ -22,8 +22,9 @@ static void ranges(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         enum language got;
+        got = LANGUAGE_DEFAULT;
         assert_int_equal(language_is_range(str_z(cases[i].range)), cases[i].range_is);
-        assert_int_equal(language_lookup(str_z(cases[i].range), &got) ? (int)got : -1, cases[i].found);
+        assert_int_equal(language_lookup(str_z(cases[i].range), LANGUAGE_DEFAULT, &got) ? (int)got : -1, cases[i].found);
     }
 }
 
