@@ -28,11 +28,11 @@ static bool known_set(struct parse *p, struct set *out)
     return true;
 }
 
+/* A MODSEQ of 0 is none (RFC 7162 section 7); clients that know nothing yet say it, and mean that. */
 static bool parse_resync(struct parse *p, struct resync *r)
 {
     r->wanted = true;
-    if (!parse_sp(p) || !parse_char(p, '(') || !parse_nz_number(p, &r->validity) || !parse_sp(p) || !parse_number64(p, &r->modseq)
-        || r->modseq == 0)
+    if (!parse_sp(p) || !parse_char(p, '(') || !parse_nz_number(p, &r->validity) || !parse_sp(p) || !parse_number64(p, &r->modseq))
         return false;
     if (parse_sp(p)) {
         const bool sets = p->at < p->end && *p->at == '(';

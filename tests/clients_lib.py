@@ -174,8 +174,27 @@ class Place:
         c = imaplib.IMAP4("127.0.0.1", self.server_port, timeout=30)
         c.login(self.name, PASSWORD)
         self.offered = set(c.capability()[1][0].decode().upper().split())
+        self.lacking = [] if REQUIRED else self.try_out(c)
         c.logout()
         return self
+
+    def try_out(self, c):
+        """What is offered, but not yet there: a client would use it and fail."""
+        c.create("trial")
+        c.append("trial", None, None, b"a\r\n")
+        c.select("trial", readonly=True)
+        asked = {"OBJECTID": "FETCH 1 (EMAILID THREADID)", "UTF8=ACCEPT": 'APPEND "no such mailbox" UTF8 (~{2+}\r\na\n)'}
+        lacking = []
+        for name, command in asked.items():
+            c.send(f"{name} {command}\r\n".encode())
+            while not (line := c.readline()).startswith(name.encode() + b" "):
+                pass
+            if self.has(name) and b" BAD " in line:
+                print(f"{name} is offered, but: {command!r} is answered {line!r}")
+                lacking.append(name)
+        c.close()
+        c.delete("trial")
+        return lacking
 
     def __exit__(self, kind, *_):
         if kind is not None:
