@@ -6,12 +6,19 @@
 #include <utf8proc.h>
 #include "store/collate.h"
 
+/* As UnicodeData.txt has it: there the sharp s has none, though utf8proc knows its capital. */
+static utf8proc_int32_t title_case(utf8proc_int32_t c)
+{
+    enum { SHARP_S = 0xdf };
+    return c == SHARP_S ? c : utf8proc_totitle(c);
+}
+
 static bool add_character(struct buf *out, utf8proc_int32_t c)
 {
     enum { MOST = 32 };
     utf8proc_int32_t parts[MOST];
     int unused = 0;
-    const utf8proc_ssize_t n = utf8proc_decompose_char(utf8proc_totitle(c), parts, MOST, UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT, &unused);
+    const utf8proc_ssize_t n = utf8proc_decompose_char(title_case(c), parts, MOST, UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT, &unused);
 
     if (n < 0 || n > MOST) return false;
     for (utf8proc_ssize_t i = 0; i < n; i++)
