@@ -131,6 +131,7 @@ const struct translation language_german[] = {
     { "Too many searches are kept up to date", "Es werden schon zu viele Suchen auf dem Laufenden gehalten" },
     { "%s: too much to sort at once", "%s: das ist zu viel, um es zu sortieren" },
     { "Too much to thread at once", "Zu viel für THREAD auf einmal" },
+    { "%s is on another file system than %s", "%s liegt auf einem anderen Dateisystem als %s" },
     /* rights and quotas */
     { "SETACL completed, without %s: LISTRIGHTS tells what can be given and what goes together",
       "SETACL ausgeführt, ohne %s: LISTRIGHTS sagt, was vergeben werden kann und was zusammengehört" },
