@@ -1,5 +1,5 @@
 /*
- * LIST with its selection and return options (RFC 5258, RFC 5819, RFC 6154, RFC 9590, RFC 9051 section 6.3.9).
+ * LIST with its selection and return options (RFC 5258, RFC 5819, RFC 6154, RFC 8440, RFC 9590, RFC 9051 section 6.3.9).
  *
  * First all names that match a pattern are gathered, with what they are; then those that the selection options leave are told,
  * each with what the return options ask for.
@@ -12,7 +12,7 @@
 #include "session/metadata.h"
 
 enum selection { SELECT_SUBSCRIBED = 1, SELECT_REMOTE = 2, SELECT_RECURSIVE = 4, SELECT_USE = 8 };
-enum returning { RETURN_SUBSCRIBED = 1, RETURN_CHILDREN = 2, RETURN_STATUS = 4, RETURN_USE = 8, RETURN_METADATA = 16 };
+enum returning { RETURN_SUBSCRIBED = 1, RETURN_CHILDREN = 2, RETURN_STATUS = 4, RETURN_USE = 8, RETURN_METADATA = 16, RETURN_MYRIGHTS = 32 };
 
 struct list_request {
     struct session *s;
@@ -70,6 +70,8 @@ static bool return_options(struct parse *p, struct list_request *r)
             r->returning |= RETURN_CHILDREN;
         else if (parse_word(p, "SPECIAL-USE"))
             r->returning |= RETURN_USE;
+        else if (parse_word(p, "MYRIGHTS"))
+            r->returning |= RETURN_MYRIGHTS;
         else if (parse_word(p, "METADATA") && parse_sp(p) && parse_entry_names(p, &r->metadata, &r->metadata_n))
             r->returning |= RETURN_METADATA;
         else if (parse_word(p, "STATUS") && parse_sp(p) && parse_status_items(r->s, p, &r->status))
@@ -269,6 +271,8 @@ static void tell(const struct gathering *g, const struct entry *e)
         write_list(s, attributes.data, e);
     }
     buf_free(&attributes);
+    if ((g->r->returning & RETURN_MYRIGHTS) && (e->attributes & NAME_SELECTABLE))
+        write_myrights(s, e->name);
     if ((g->r->returning & RETURN_METADATA) && e->attributes != 0)
         write_metadata(s, &g->r->annotations, e->name, g->r->metadata, g->r->metadata_n);
     io_relieve(&s->io);

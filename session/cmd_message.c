@@ -146,7 +146,7 @@ enum outcome run_store(struct session *s, struct parse *p, bool uid)
     if (!numbers_allowed(s, uid))
         return OUTCOME_BAD;
     if (mailbox_readonly(s->mailbox))
-        return say(s, OUTCOME_NO, NULL, "The mailbox is read-only");
+        return say(s, OUTCOME_NO, "NOPERM", "The mailbox is read-only");
     if (!set_to_seqs(s, &set, uid, &seqs, &n))
         return no_such_message(s);
     limit_messages(s, seqs, &n);
@@ -210,7 +210,7 @@ enum outcome run_copy(struct session *s, struct parse *p, bool uid, bool move)
         return no_such_message(s);
     if (move && mailbox_readonly(s->mailbox)) {
         free(seqs);
-        return say(s, OUTCOME_NO, NULL, "The mailbox is read-only");
+        return say(s, OUTCOME_NO, "NOPERM", "The mailbox is read-only");
     }
     if (!to_store_name(s, wire, &to, NULL)) {
         free(seqs);
@@ -280,7 +280,7 @@ enum outcome run_expunge(struct session *s, struct parse *p, bool uid)
     if (!parse_end(p))
         return bad_arguments(s, uid ? "UID EXPUNGE set" : "EXPUNGE");
     if (mailbox_readonly(s->mailbox))
-        return say(s, OUTCOME_NO, NULL, "The mailbox is read-only");
+        return say(s, OUTCOME_NO, "NOPERM", "The mailbox is read-only");
     if (uid) {
         if (!set_to_seqs(s, &set, true, &seqs, &n))
             return no_such_message(s);

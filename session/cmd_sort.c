@@ -89,7 +89,7 @@ enum outcome run_sort(struct session *s, struct parse *p, bool uid)
     f.seqs = (uint32_t *)(void *)seqs.data;
     f.n = seqs.len / sizeof *f.seqs;
     if (rc == 0 && f.n > 0)
-        rc = sort_run(s->mailbox, keys, f.key_count, f.seqs, &f.n, &e);
+        rc = sort_run(s->mailbox, keys, f.key_count, s->collation, f.seqs, &f.n, &e);
     if (rc == 0)
         write_results(s, &r, &f);
     else if (r.options & RETURN_SAVE)
@@ -171,7 +171,8 @@ enum outcome run_thread(struct session *s, struct parse *p, bool uid)
         return OUTCOME_BAD;
     int rc = search_run(s->mailbox, &c.program, on_found, &seqs, &e);
     if (rc == 0)
-        rc = thread_run(s->mailbox, algorithm, (const uint32_t *)(const void *)seqs.data, seqs.len / sizeof(uint32_t), &threads, &e);
+        rc = thread_run(s->mailbox, algorithm, s->collation, (const uint32_t *)(const void *)seqs.data, seqs.len / sizeof(uint32_t),
+                        &threads, &e);
     if (rc == 0) {
         write_threads(s, &threads, uid);
         threads_free(&threads);

@@ -159,6 +159,14 @@ enum outcome cmd_getmetadata(struct session *, struct parse *);
 enum outcome cmd_setmetadata(struct session *, struct parse *);
 enum outcome cmd_append(struct session *, struct parse *);
 enum outcome cmd_idle(struct session *, struct parse *);
+enum outcome cmd_getacl(struct session *, struct parse *);
+enum outcome cmd_setacl(struct session *, struct parse *);
+enum outcome cmd_deleteacl(struct session *, struct parse *);
+enum outcome cmd_listrights(struct session *, struct parse *);
+enum outcome cmd_myrights(struct session *, struct parse *);
+enum outcome cmd_getquota(struct session *, struct parse *);
+enum outcome cmd_getquotaroot(struct session *, struct parse *);
+enum outcome cmd_setquota(struct session *, struct parse *);
 enum outcome cmd_check(struct session *, struct parse *);
 enum outcome cmd_close(struct session *, struct parse *);
 enum outcome cmd_unselect(struct session *, struct parse *);
@@ -191,6 +199,8 @@ enum outcome run_expunge(struct session *s, struct parse *p, bool uid);
 void write_flags_response(struct session *s, uint32_t seq, bool uid, bool flags);
 /* "* n FETCH (" or "* UIDFETCH uid (". */
 void write_fetch_head(struct session *s, uint32_t seq, uint32_t uid);
+/* "* MYRIGHTS name rights" of a UTF-8 name as LIST has it (RFC 8440); nothing if it is not there. */
+void write_myrights(struct session *s, const char *mailbox);
 /* Modified UTF-7 (RFC 3501 section 5.1.3), strict. 0 or -1. */
 int utf7_to_utf8(struct buf *out, struct str in);
 void utf8_to_utf7(struct buf *out, struct str in);

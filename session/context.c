@@ -192,7 +192,7 @@ static void sort_again(struct session *s, struct context *c)
     if (search_run(s->mailbox, &c->program, on_match, &matched, NULL) == 0) {
         uint32_t *now = (uint32_t *)(void *)matched.data;
         size_t n = matched.len / sizeof *now;
-        if (n == 0 || sort_run(s->mailbox, c->keys, c->key_count, now, &n, NULL) == 0) {
+        if (n == 0 || sort_run(s->mailbox, c->keys, c->key_count, c->program.collation, now, &n, NULL) == 0) {
             for (size_t i = 0; i < n; i++)
                 now[i] = mailbox_uid(s->mailbox, now[i]);
             sorted_changes(c->uids, c->n, now, n, on_sorted_change, &x);

@@ -333,12 +333,33 @@ void search_not_fuzzy(struct search_key *k)
     for (size_t i = 0; i < k->child_count; i++) search_not_fuzzy(&k->children[i]);
 }
 
+static int compare_ranges(const void *pa, const void *pb)
+{
+    const struct search_range *a = pa, *b = pb;
+    return a->first < b->first ? -1 : a->first > b->first;
+}
+
+/* A set may name its ranges in any order, and a number twice: in order and apart, for in_ranges and narrow. */
+static void order_ranges(struct search_key *k)
+{
+    size_t n = 0;
+
+    if (k->range_count) qsort(k->ranges, k->range_count, sizeof *k->ranges, compare_ranges);
+    for (size_t i = 0; i < k->range_count; i++) {
+        const struct search_range r = k->ranges[i];
+        if (n == 0 || r.first > k->ranges[n - 1].last) k->ranges[n++] = r;
+        else if (r.last > k->ranges[n - 1].last) k->ranges[n - 1].last = r.last;
+    }
+    k->range_count = n;
+}
+
 static enum cost prepare(struct search_key *k)
 {
     switch (k->type) {
-    case SEARCH_ALL:
     case SEARCH_SEQ:
-    case SEARCH_UID: return COST_SET;
+    case SEARCH_UID: order_ranges(k);
+        return COST_SET;
+    case SEARCH_ALL: return COST_SET;
     case SEARCH_AND:
     case SEARCH_OR:
     case SEARCH_NOT: return prepare_children(k);

@@ -20,7 +20,7 @@ enum search_type {
     SEARCH_HEADER,                              /* field, text: empty text = the field is there */
     SEARCH_BODY, SEARCH_TEXT
 };
-struct search_range { uint32_t first, last; };  /* ordered; '*' resolved by the session against the view */
+struct search_range { uint32_t first, last; };  /* first <= last; '*' resolved by the session against the view */
 struct search_key {
     enum search_type type;
     struct search_key *children; size_t child_count;      /* AND: all of them; OR: 2; NOT: 1 */

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/xmalloc.h"
-#include "store/collate.h"
 #include "store/sort.h"
 #include "store/structure.h"
 #include "store/subject.h"
@@ -20,6 +19,7 @@ struct sorting {
     struct sort_key keys[SORT_KEYS]; /* each once: a key that comes again decides nothing */
     size_t key_count;
     bool needs_envelope;
+    enum collation collation;
     struct value *values;            /* key_count for each message */
     struct buf text, scratch, collated;
     struct arena *arena;             /* of one message */
@@ -54,7 +54,7 @@ static struct value text_value(struct sorting *s)
     struct value v = { 0 };
 
     buf_clear(&s->collated);
-    collate_casemap(&s->collated, buf_str(&s->scratch));
+    text_fold(s->collation, &s->collated, buf_str(&s->scratch));
     const size_t n = s->collated.len < SORT_TEXT ? s->collated.len : SORT_TEXT;
     for (size_t i = 0; i < 8; i++) v.rank = v.rank << 8 | (i < n ? (unsigned char)s->collated.data[i] : 0);
     v.offset = (uint32_t)s->text.len;
@@ -150,11 +150,12 @@ static int compare_items(const void *pa, const void *pb)
     return a->seq < b->seq ? -1 : a->seq > b->seq;
 }
 
-int sort_run(struct mailbox *m, const struct sort_key *keys, size_t key_count, uint32_t *seqs, size_t *n, struct store_error *e)
+int sort_run(struct mailbox *m, const struct sort_key *keys, size_t key_count, enum collation collation, uint32_t *seqs, size_t *n,
+             struct store_error *e)
 {
     enum { UNLOCK_AFTER = 256 };     /* messages read under one lock */
     struct store_error own = { .code = STORE_OK };
-    struct sorting s = { .key_count = 0 };
+    struct sorting s = { .collation = collation };
     size_t kept = 0;
     int rc = 1;
 

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "store/mailbox.h"
+#include "store/text.h"
 
 /* Sorting messages of a view: the criteria of RFC 5256 section 3 and RFC 5957. */
 enum sort_by {
@@ -14,7 +15,8 @@ struct sort_key { enum sort_by by; bool reverse; };
  * sort together: beyond it fails with STORE_LIMIT. */
 enum { SORT_TEXT = 4096, SORT_MEMORY = 1 << 29 };
 
-/* Puts *n sequence numbers, given in any order, in the order of the keys, the first key first, equal ones by number.
+/* Puts *n sequence numbers, given in any order, in the order of the keys (texts as the collation says), the first key first, equal ones by number.
  * Messages that are gone drop out: *n becomes less. 0 or -1. */
-int sort_run(struct mailbox *m, const struct sort_key *keys, size_t key_count, uint32_t *seqs, size_t *n, struct store_error *e);
+int sort_run(struct mailbox *m, const struct sort_key *keys, size_t key_count, enum collation collation, uint32_t *seqs, size_t *n,
+             struct store_error *e);
 #endif

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/xmalloc.h"
-#include "store/collate.h"
 #include "store/mime_lex.h"
 #include "store/structure.h"
 #include "store/subject.h"
@@ -148,7 +147,7 @@ static void take_subject(struct threading *t, struct str value, struct thread_it
     buf_clear(&t->subject);
     buf_clear(&t->collated);
     if (value.n > 0) subject_base(&t->subject, value, &item->reply);
-    collate_casemap(&t->collated, buf_str(&t->subject));
+    text_fold(t->collation, &t->collated, buf_str(&t->subject));
     if (t->collated.len > THREAD_TEXT) t->collated.len = THREAD_TEXT;
     item->subject = intern_add(&t->subjects, buf_str(&t->collated), NULL);
 }
@@ -173,10 +172,11 @@ int threading_add(struct threading *t, const struct thread_message *message, str
     return 0;
 }
 
-struct threading *threading_new(enum thread_algorithm algorithm)
+struct threading *threading_new(enum thread_algorithm algorithm, enum collation collation)
 {
     struct threading *t = xcalloc(1, sizeof *t);
     t->algorithm = algorithm;
+    t->collation = collation;
     intern_add(&t->subjects, STR(""), NULL);           /* NO_SUBJECT */
     return t;
 }
@@ -237,13 +237,13 @@ static int add_message(struct threading *t, struct mailbox *m, uint32_t seq, str
     return threading_add(t, &message, e);
 }
 
-int thread_run(struct mailbox *m, enum thread_algorithm algorithm, const uint32_t *seqs, size_t n, struct threads *out,
-               struct store_error *e)
+int thread_run(struct mailbox *m, enum thread_algorithm algorithm, enum collation collation, const uint32_t *seqs, size_t n,
+               struct threads *out, struct store_error *e)
 {
     enum { UNLOCK_AFTER = 256 };     /* messages read under one lock */
     struct store_error own = { .code = STORE_OK };
     struct store_error *why = e ? e : &own;
-    struct threading *t = threading_new(algorithm);
+    struct threading *t = threading_new(algorithm, collation);
     struct arena *a = arena_new();
     int rc = 0;
 

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "store/mailbox.h"
+#include "store/text.h"
 
 /* Threading (RFC 5256 section 3). THREAD_REFS is REFERENCES without its step 5 (no threads are joined by subject), the
  * threads in order of their latest message. Time is n log n in messages and references, whatever they say. */
@@ -28,7 +29,7 @@ struct threads {
 enum { THREAD_MEMORY = 1 << 29, THREAD_TEXT = 4096 };
 
 struct threading;
-struct threading *threading_new(enum thread_algorithm algorithm);
+struct threading *threading_new(enum thread_algorithm algorithm, enum collation collation);      /* collation: of subjects */
 /* In ascending order of seq. 0, or -1: STORE_LIMIT. The strings are not needed afterwards. */
 int threading_add(struct threading *t, const struct thread_message *message, struct store_error *e);
 void threading_finish(struct threading *t, struct threads *out);     /* t can only be freed then */
@@ -36,8 +37,8 @@ void threading_free(struct threading *t);
 void threads_free(struct threads *threads);
 
 /* Threads messages of a view, ascending sequence numbers. Those that are gone drop out. 0 or -1. */
-int thread_run(struct mailbox *m, enum thread_algorithm algorithm, const uint32_t *seqs, size_t n, struct threads *out,
-               struct store_error *e);
+int thread_run(struct mailbox *m, enum thread_algorithm algorithm, enum collation collation, const uint32_t *seqs, size_t n,
+               struct threads *out, struct store_error *e);
 /* Appends the next message id of *at (the value of Message-ID, In-Reply-To or References), its quoting undone, without angle
  * brackets; *at is then behind it. false: there is none. */
 bool thread_next_id(struct str *at, struct buf *out);

@@ -16,6 +16,7 @@ struct thread_item {
 enum { NO_SUBJECT = 0 };    /* NO_SUBJECT: the empty one */
 struct threading {
     enum thread_algorithm algorithm;
+    enum collation collation;        /* of subjects */
     struct intern ids, subjects;     /* an id's number is its item's, a message without one of its own has an invented one */
     struct thread_item *items;
     size_t item_count, item_room;
