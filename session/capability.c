@@ -15,6 +15,7 @@ static const struct capability {
     { "IMAP4rev2", ANY, ENABLED_REV2 },
     { "LITERAL+", ANY, 0 },
     { "SASL-IR", GREET, 0 },
+    { "ENABLE", GREET, 0 },          /* the command's row tells it after login: imaplib keeps what it was told before */
     { "CONDSTORE", AUTH, ENABLED_CONDSTORE },
     { "QRESYNC", AUTH, ENABLED_QRESYNC },
     { "UTF8=ACCEPT", AUTH, ENABLED_UTF8 },

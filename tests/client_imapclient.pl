@@ -9,7 +9,6 @@ sub ok($$) { my ($result, $what) = @_; die "$what: " . ($c->LastError // "") . "
 sub is($$$) { my ($got, $expected, $what) = @_; die "$what: '$got' and not '$expected'\n" unless $got eq $expected }
 my @how = (Server => "127.0.0.1", Port => $port, User => $user, Password => $password, Uid => 1, Timeout => 20, Peek => 1);
 $c = Mail::IMAPClient->new(@how) or die "connect: $@";
-$c->{CAPABILITY} = undef;                        # it keeps those of before login
 
 # Mailboxes.
 is($c->separator, "/", "separator");
@@ -87,7 +86,6 @@ ok($c->close, "close");
 
 # Messages to another server: this one, with COMPRESS.
 my $peer = Mail::IMAPClient->new(@how) or die "connect: $@";
-$peer->{CAPABILITY} = undef;
 if ($peer->has_capability("COMPRESS=DEFLATE") || grep { $_ eq "DEFLATE" } $peer->has_capability("COMPRESS")) {
     $peer->compress or die "compress: " . $peer->LastError;
 }
