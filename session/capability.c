@@ -14,6 +14,9 @@ static const struct capability {
     { "IMAP4rev1", ANY, 0 },
     { "LITERAL+", ANY, 0 },
     { "SASL-IR", GREET, 0 },
+    { "MULTIAPPEND", AUTH, 0 },
+    { "CATENATE", AUTH, 0 },
+    { "URL-PARTIAL", AUTH, 0 },
 };
 enum { CAPABILITIES = sizeof capabilities / sizeof *capabilities };
 
@@ -21,10 +24,11 @@ void write_capabilities(struct buf *out, const struct config *c, unsigned state,
 {
     const unsigned now = state == STATE_GREET ? STATE_GREET : STATE_AUTH;
     const size_t start = out->len;
-    (void)c;
     for (size_t i = 0; i < CAPABILITIES; i++)
         if (capabilities[i].states & now)
             buf_printf(out, out->len > start ? " %s" : "%s", capabilities[i].name);
+    if (now == STATE_AUTH)
+        buf_printf(out, " APPENDLIMIT=%llu", (unsigned long long)c->append_limit);
     if (now == STATE_GREET && plaintext_login)
         write_mechanisms(out);
     else if (now == STATE_GREET)

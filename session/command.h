@@ -24,7 +24,7 @@ struct session {
     unsigned enabled;                /* ENABLED_ bits; a test for QRESYNC wants all of its bits */
     struct arena *arena;             /* of the command */
     struct str tag;
-    char code[160], text[400];       /* of the tagged line: response code without brackets ("" none), text ("" default) */
+    char code[1200], text[400];       /* of the tagged line: response code without brackets ("" none), text ("" default) */
     unsigned bad_in_a_row;
     int64_t login_deadline;          /* before login: monotonic clock in ms */
     /* greeter */
@@ -104,6 +104,7 @@ enum outcome cmd_list(struct session *, struct parse *);
 enum outcome cmd_lsub(struct session *, struct parse *);
 enum outcome cmd_status(struct session *, struct parse *);
 enum outcome cmd_append(struct session *, struct parse *);
+enum outcome cmd_replace(struct session *, struct parse *);
 enum outcome cmd_idle(struct session *, struct parse *);
 enum outcome cmd_check(struct session *, struct parse *);
 enum outcome cmd_close(struct session *, struct parse *);
