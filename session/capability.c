@@ -30,6 +30,9 @@ static const struct capability {
     { "THREAD=ORDEREDSUBJECT", AUTH, 0 },
     { "THREAD=REFERENCES", AUTH, 0 },
     { "THREAD=REFS", AUTH, 0 },
+    { "MULTIAPPEND", AUTH, 0 },
+    { "CATENATE", AUTH, 0 },
+    { "URL-PARTIAL", AUTH, 0 },
 };
 enum { CAPABILITIES = sizeof capabilities / sizeof *capabilities };
 
@@ -40,6 +43,8 @@ void write_capabilities(struct buf *out, const struct config *c, unsigned state,
     for (size_t i = 0; i < CAPABILITIES; i++)
         if (capabilities[i].states & now)
             buf_printf(out, out->len > start ? " %s" : "%s", capabilities[i].name);
+    if (now == STATE_AUTH)
+        buf_printf(out, " APPENDLIMIT=%llu", (unsigned long long)c->append_limit);
     if (now == STATE_GREET && plaintext_login)
         write_mechanisms(out);
     else if (now == STATE_GREET)

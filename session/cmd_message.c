@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "session/append.h"
 #include "session/command.h"
 
 enum outcome cmd_uid(struct session *s, struct parse *p)
@@ -26,6 +27,8 @@ enum outcome cmd_uid(struct session *s, struct parse *p)
         return run_copy(s, p, true, false);
     if (str_ieq(name, STR("MOVE")))
         return run_copy(s, p, true, true);
+    if (str_ieq(name, STR("REPLACE")))
+        return run_replace(s, p, true);
     if (str_ieq(name, STR("EXPUNGE")))
         return run_expunge(s, p, true);
     return say(s, OUTCOME_BAD, NULL, "Unknown UID command");

@@ -66,6 +66,7 @@ const struct command commands[] = {
     { "STORE", STATE_SELECTED, COMMAND_KEEPS_NUMBERS, cmd_store, NULL },
     { "COPY", STATE_SELECTED, 0, cmd_copy, NULL },
     { "MOVE", STATE_SELECTED, 0, cmd_move, "MOVE" },
+    { "REPLACE", STATE_SELECTED, COMMAND_STREAMS, cmd_replace, "REPLACE" },
     { "UID", STATE_SELECTED, 0, cmd_uid, NULL },
     { NULL, 0, 0, NULL, NULL }
 };
@@ -273,6 +274,14 @@ static enum read_result over(struct session *s, enum io_status status)
     return READ_OVER;
 }
 
+/* UID REPLACE streams as REPLACE does. */
+static bool streams(const struct command *c, const struct parse *rest)
+{
+    struct parse p = *rest;
+    struct str name;
+    return c->flags & COMMAND_STREAMS || (c->run == cmd_uid && parse_sp(&p) && parse_atom(&p, &name) && str_ieq(name, STR("REPLACE")));
+}
+
 /* Is the literal that ends the line the first argument? APPEND's is its mailbox, which is read as any other. */
 static bool is_first_argument(const struct parse *rest)
 {
@@ -305,7 +314,7 @@ static enum read_result read_command(struct session *s, struct buf *line)
         if (!ends_with_literal(buf_str(line), &n, &synchronising))
             return READ_COMMAND;
         const struct command *c = look(s, line, &s->tag, &rest);
-        if (c != NULL && (c->flags & COMMAND_STREAMS) && (c->states & s->state) && !is_first_argument(&rest))
+        if (c != NULL && streams(c, &rest) && (c->states & s->state) && !is_first_argument(&rest))
             return READ_COMMAND;
         literals += (size_t)(n < literal_max ? n : literal_max);
         if (n > literal_max || literals > literal_max || parts >= LITERALS)

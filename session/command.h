@@ -25,7 +25,7 @@ struct session {
     unsigned enabled;                /* ENABLED_ bits; a test for QRESYNC wants all of its bits */
     struct arena *arena;             /* of the command */
     struct str tag;
-    char code[160], text[400];       /* of the tagged line: response code without brackets ("" none), text ("" default) */
+    char code[1200], text[400];       /* of the tagged line: response code without brackets ("" none), text ("" default) */
     char *long_code;                 /* in place of code where that has no room; in the arena */
     enum language language;          /* of what people read */
     enum collation collation;        /* the active comparator */
@@ -158,6 +158,7 @@ enum outcome cmd_status(struct session *, struct parse *);
 enum outcome cmd_getmetadata(struct session *, struct parse *);
 enum outcome cmd_setmetadata(struct session *, struct parse *);
 enum outcome cmd_append(struct session *, struct parse *);
+enum outcome cmd_replace(struct session *, struct parse *);
 enum outcome cmd_idle(struct session *, struct parse *);
 enum outcome cmd_getacl(struct session *, struct parse *);
 enum outcome cmd_setacl(struct session *, struct parse *);

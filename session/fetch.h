@@ -36,6 +36,12 @@ struct fetch_items *fetch_items_new(struct session *s);       /* in the command'
 /* Tells the items (text of fetch-atts in parentheses) of all messages of the view from seq on. */
 void fetch_from(struct session *s, struct str items, uint32_t seq);
 bool fetch_parse_modifiers(struct parse *p, bool uid, struct fetch_modifiers *out);
+/* section-spec without brackets, as a URL has it; the whole of p. Only what names the section in item is set. */
+bool section_parse(struct parse *p, struct fetch_item *item);
+/* The octets of a section (of item->partial of it) to give, in pieces; m is left locked. root may be NULL if item->depth is 0. 1 given,
+ * 0 there is no such section, -1 (also when give returned false: e is then as it was). */
+int section_octets(struct mailbox *m, const struct message *msg, const struct mime_part *root, const struct fetch_item *item,
+                   bool (*give)(void *ctx, const char *octets, size_t n), void *ctx, struct store_error *e);
 void write_envelope(struct io *io, const struct mime_envelope *e);
 void write_body(struct io *io, const struct mime_part *part, bool extended);
 /* One BODY[section] with its name. False: the content could not be read; the response is then unfinished. */

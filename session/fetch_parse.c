@@ -73,6 +73,17 @@ static bool section(struct session *s, struct parse *p, struct fetch_item *item)
     return section_text(s, p, item) && parse_char(p, ']');
 }
 
+bool section_parse(struct parse *p, struct fetch_item *item)
+{
+    struct session s = { .arena = p->arena };
+    char *text = arena_alloc(p->arena, (size_t)(p->end - p->at) + 2);
+    const size_t n = (size_t)(p->end - p->at);
+    memcpy(text, p->at, n);
+    text[n] = ']';
+    struct parse bracketed = { .at = text, .end = text + n + 1, .arena = p->arena };
+    return n > 0 && section(&s, &bracketed, item) && parse_end(&bracketed);
+}
+
 static bool partial(struct parse *p, struct fetch_item *item)
 {
     if (!parse_char(p, '<'))

@@ -132,6 +132,14 @@ const struct translation language_german[] = {
     { "%s: too much to sort at once", "%s: das ist zu viel, um es zu sortieren" },
     { "Too much to thread at once", "Zu viel für THREAD auf einmal" },
     { "%s is on another file system than %s", "%s liegt auf einem anderen Dateisystem als %s" },
+    /* APPEND, REPLACE */
+    { "A message without octets: nothing was appended", "Eine Nachricht ohne Oktette: nichts wurde abgelegt" },
+    { "UTF8 wants ENABLE UTF8=ACCEPT first", "UTF8 verlangt zuerst ENABLE UTF8=ACCEPT" },
+    { "At most %s messages in one APPEND", "Höchstens %s Nachrichten in einem APPEND" },
+    { "The command is too long", "Der Befehl ist zu lang" },
+    { "A message with NUL octets cannot be stored", "Eine Nachricht mit NUL-Oktetten kann nicht abgelegt werden" },
+    { "Replacement message ready", "Die Ersatznachricht ist da" },
+    { "The message to be replaced is gone", "Die Nachricht, die ersetzt werden soll, gibt es nicht mehr" },
     /* rights and quotas */
     { "SETACL completed, without %s: LISTRIGHTS tells what can be given and what goes together",
       "SETACL ausgeführt, ohne %s: LISTRIGHTS sagt, was vergeben werden kann und was zusammengehört" },

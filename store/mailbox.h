@@ -141,6 +141,9 @@ int append_message(struct append *a, const struct append_message *msg, struct st
 int append_data(struct append *a, const char *bytes, size_t n, struct store_error *e);
 int append_commit(struct append *a, uint32_t *uidvalidity, uint32_t **uids, size_t *count, struct store_error *e);  /* frees a */
 void append_abort(struct append *a);
+/* REPLACE: commits the one message of a, and the message uid of the view's mailbox m goes, both or none, also when the process or
+ * the machine dies. The view learns of it by mailbox_sync. STORE_EXPUNGED: uid is gone already; nothing was appended. Frees a. */
+int append_replace(struct append *a, struct mailbox *m, uint32_t uid, uint32_t *uidvalidity, uint32_t *fresh, struct store_error *e);
 
 /* COPY and MOVE of messages of the view to another (or the same) mailbox, flags, keywords and INTERNALDATE kept. All or
  * nothing, durable. *src_uids, *dst_uids: arrays of *count, owned by the caller. MOVE removes the originals after the copies

@@ -278,6 +278,16 @@ static int stage_end(struct index_txn *t, struct stage *g, struct scan_result *s
 
 /* ---- the steps, continued ----------------------------------------------------------------------------------------- */
 
+/* A file that was only touched has changed nothing that a client knows: its HIGHESTMODSEQ stays. */
+static void modseq_unused(struct match *m)
+{
+    for (size_t i = 0; i < m->found->n; i++)
+        if (m->found->list[i].modseq == m->modseq)
+            return;
+    if (m->gone_n == 0)
+        m->rec->highestmodseq--;
+}
+
 static int store_all(struct index_txn *t, struct match *m, struct store_error *e)
 {
     struct box_record *rec = m->rec;
@@ -285,6 +295,7 @@ static int store_all(struct index_txn *t, struct match *m, struct store_error *e
     m->modseq = ++rec->highestmodseq;
     match_begin_uids(m);
     match_everything(m);
+    modseq_unused(m);
     note_sealed(rec, s, m->base);
     claim_old(rec, s->list, s->n, m->old_n == 0);
     for (size_t i = 0; i < m->gone_n; i++)
@@ -315,6 +326,7 @@ static int store_tail(struct index_txn *t, struct match *m, const struct message
         match_set_new(m, i, &last, now);
     for (size_t i = 0; i < s->n; i++)
         match_check_block(m, i);
+    modseq_unused(m);
     claim_old(rec, s->list + 1, s->n - 1, false);
     return index_append(t, rec, s->list, s->n, true, e);
 }

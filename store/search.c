@@ -201,7 +201,11 @@ static bool sent_day(struct search *s, int64_t *day)
 
     if (!need_header(s, &header)) return false;
     mime_header_each(header, first_date, &value);
-    if (!value.p || mime_date_parse(value, &date, &zone) != 0) return false;
+    if (!value.p) return false;
+    if (mime_date_parse(value, &date, &zone) != 0) {
+        if (mime_day_parse(value, &date) != 0) return false;
+        zone = 0;                                      /* the time is disregarded: it need not be readable */
+    }
     *day = date_day_of(date, zone);
     return true;
 }

@@ -161,6 +161,21 @@ static int move(struct mailbox *m, struct delivery *d, uint32_t *uids, size_t *c
     return rc;
 }
 
+int append_replace(struct append *a, struct mailbox *m, uint32_t uid, uint32_t *uidvalidity, uint32_t *fresh, struct store_error *e)
+{
+    uint32_t *uids = NULL;
+    size_t count = 0;
+    int rc = m->readonly ? store_fail(e, STORE_NOPERM, 0, "%s is read-only", m->box.name.text)
+        : move(m, &a->d, &uid, &count, uidvalidity, &uids, e);
+    if (rc == 0 && count == 0)
+        rc = store_fail(e, STORE_EXPUNGED, 0, "The message to be replaced is gone");
+    if (rc == 0)
+        *fresh = uids[0];
+    free(uids);
+    append_abort(a);
+    return rc;
+}
+
 int mailbox_copy(struct mailbox *m, const uint32_t *seqs, size_t n, const struct mailbox_name *to, bool moving,
                  uint32_t *uidvalidity, uint32_t **src_uids, uint32_t **dst_uids, size_t *count, struct store_error *e)
 {
