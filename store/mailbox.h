@@ -30,6 +30,9 @@ void mailbox_info(struct mailbox *m, struct mailbox_status *out);      /* of the
 /* STATUS of a mailbox that need not be open; brings the index up to date first. Does not claim \Recent. */
 int mailbox_status(struct store *s, const struct mailbox_name *name, struct mailbox_status *out, struct store_error *e);
 
+/* How many octets of the file an EXPUNGE would free (RFC 9208 section 4.1.4). */
+int mailbox_deleted_storage(struct store *s, const struct mailbox_name *name, uint64_t *octets, struct store_error *e);
+
 uint32_t mailbox_exists(const struct mailbox *m);
 uint32_t mailbox_uid(const struct mailbox *m, uint32_t seq);           /* 1 <= seq <= exists */
 uint32_t mailbox_seq(const struct mailbox *m, uint32_t uid);           /* 0 if not in the view */
