@@ -16,10 +16,12 @@
 #include "base/log.h"
 #include "base/xmalloc.h"
 
-/* Read by the C library: iconv's modules and what they are loaded with, the time zone, random bytes, our own descriptors; who has locks. */
+/* Read by the C library: iconv's modules and what they are loaded with, the time zone, random bytes, our own descriptors; who has locks;
+ * names of users and groups. */
 static const char *const library_files[] = {
     "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/share/zoneinfo", "/usr/share/locale", "/lib", "/lib64",
-    "/etc/ld.so.cache", "/etc/localtime", "/dev/urandom", "/proc/self", "/proc/locks"
+    "/etc/ld.so.cache", "/etc/localtime", "/dev/urandom", "/proc/self", "/proc/locks",
+    "/etc/nsswitch.conf", "/etc/passwd", "/etc/group"
 };
 
 /* The INBOX may not exist yet, so it is its directory that is allowed; in a spool that the user cannot write, only to change

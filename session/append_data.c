@@ -2,6 +2,8 @@
  * What APPEND takes as a message: append-message of RFC 4466 with the data of RFC 3501, RFC 3516 and RFC 9051 (literal8), RFC 4469
  * (CATENATE) and RFC 6855 (UTF8).
  */
+#include <stdio.h>
+
 #include "session/append.h"
 
 static enum step nothing(struct upload *u)
@@ -113,6 +115,12 @@ enum step upload_message(struct upload *u)
     u->size = 0;
     if (!parse_sp(p))
         return STEP_BAD;
+    const uint32_t limit = u->s->config->message_limit;
+    if (limit != 0 && u->messages == limit) {
+        char code[40];
+        snprintf(code, sizeof code, "MESSAGELIMIT %u", limit);
+        return upload_refuse(u, say(u->s, OUTCOME_NO, code, "Too many messages at once"));
+    }
     if (u->messages++ == UPLOAD_MESSAGES)
         return upload_refuse(u, say(u->s, OUTCOME_NO, "LIMIT", "At most %d messages in one APPEND", (int)UPLOAD_MESSAGES));
     if (p->at < p->end && *p->at == '(' && (!parse_flags(p, true, &flags) || !parse_sp(p)))

@@ -67,6 +67,8 @@ static enum step head(struct upload *u, bool uid, uint32_t *replaced)
     if (step != STEP_GOOD)
         return step;
     u->mailbox = arena_str(u->s->arena, u->mailbox);
+    if (!numbers_allowed(u->s, uid))
+        return upload_refuse(u, OUTCOME_BAD);
     if (mailbox_readonly(u->s->mailbox))
         return upload_refuse(u, say(u->s, OUTCOME_NO, NULL, "The mailbox is read-only"));
     *replaced = uid_of(u->s, number, uid);
@@ -84,6 +86,8 @@ static enum outcome replace(struct upload *u, uint32_t replaced)
     if (append_replace(a, u->s->mailbox, replaced, &validity, &fresh, &u->e) != 0)
         return upload_fail(u, upload_store_no(u, true));
     untagged(u->s, "OK [APPENDUID %u %u] Replacement message ready", validity, fresh);
+    u->s->must_tell = true;
+    u->s->tell_modseq = qresync(u->s);
     upload_free(u);
     return OUTCOME_OK;
 }

@@ -18,6 +18,7 @@
 #include <utf8proc.h>
 
 #include "base/xmalloc.h"
+#include "store/acl.h"
 #include "store/mbox_from.h"
 
 enum { SNIFF = 512, COMPONENT_MAX = 250 };       /* NAME_MAX less room for ".lock" */
@@ -319,7 +320,7 @@ static int make_directories(struct names *n, const char *path, struct store_erro
         part[slash - path] = 0;
         const char *leaf;
         const int parent = open_parent(n, part, &leaf);
-        const int made = parent < 0 ? -1 : mkdirat(parent, leaf, 0700);
+        const int made = parent < 0 ? -1 : mkdirat(parent, leaf, rights_inherited(parent) ? 0777 : 0700);
         const int err = errno;
         if (made == 0)
             sync_dir(parent);
@@ -366,9 +367,10 @@ int names_create(struct names *n, const struct mailbox_name *name, bool director
         return store_fail(e, STORE_ALREADYEXISTS, 0, S_ISDIR(st.st_mode) ? "%s is a directory already" : "%s exists already", name->text);
     }
     if (directory) {
-        rc = mkdirat(parent, leaf, 0700);
+        rc = mkdirat(parent, leaf, rights_inherited(parent) ? 0777 : 0700);
     } else {
-        const int fd = openat(parent, leaf, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        const int fd = openat(parent, leaf, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                              rights_inherited(parent) ? 0666 : 0600);
         rc = fd < 0 ? -1 : fsync(fd);
         if (fd >= 0)
             close(fd);
@@ -394,7 +396,7 @@ int names_delete(struct names *n, const struct mailbox_name *name, struct store_
         return store_fail(e, STORE_IO, errno, "%s", name->text);
     int rc = unlinkat(parent, leaf, there & NAME_DIRECTORY ? AT_REMOVEDIR : 0);
     if (rc != 0)
-        rc = errno == ENOTEMPTY || errno == EEXIST ? store_fail(e, STORE_CANNOT, 0, "%s is a directory that is not empty", name->text)
+        rc = errno == ENOTEMPTY || errno == EEXIST ? store_fail(e, STORE_CANNOT, ENOTEMPTY, "%s is a directory that is not empty", name->text)
             : store_fail(e, STORE_IO, errno, "%s", name->text);
     else if (sync_dir(parent) != 0)
         rc = store_fail(e, STORE_IO, errno, "%s", name->text);
@@ -418,7 +420,9 @@ int names_rename(struct names *n, const struct mailbox_name *from, const struct 
     int rc = -1;
     if (old_dir >= 0 && new_dir >= 0)
         rc = renameat2(old_dir, old_leaf, new_dir, new_leaf, RENAME_NOREPLACE);
-    if (rc != 0)
+    if (rc != 0 && errno == EXDEV)
+        rc = store_fail(e, STORE_CANNOT, errno, "%s is on another file system than %s", from->text, to->text);
+    else if (rc != 0)
         rc = store_fail(e, errno == EEXIST ? STORE_ALREADYEXISTS : STORE_IO, errno == EEXIST ? 0 : errno, errno == EEXIST
                         ? "%s exists already" : "%s", errno == EEXIST ? to->text : from->text);
     else if (sync_dir(new_dir) != 0 || sync_dir(old_dir) != 0)

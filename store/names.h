@@ -35,7 +35,7 @@ int names_open(struct names *n, const struct mailbox_name *name, int oflags, str
  * as long as *name and n). For lock files, inotify, fsync. -1 if there is none. */
 int names_open_dir(struct names *n, const struct mailbox_name *name, const char **leaf, struct store_error *e);
 
-/* CREATE: an empty file of mode 0600, with the directories that lead there; durable (directories fsynced). directory:
+/* CREATE: an empty file of mode 0600 (or as a default ACL of the directory says), with the directories that lead there; durable (directories fsynced). directory:
  * only the directory. */
 int names_create(struct names *n, const struct mailbox_name *name, bool directory, struct store_error *e);
 /* DELETE: the file, or an empty directory; INBOX: STORE_CANNOT. Durable. */

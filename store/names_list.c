@@ -83,7 +83,7 @@ static void free_entries(char **list)
     free(list);
 }
 
-/* 1 a mailbox, 2 a directory, 0 neither. */
+/* 1 a mailbox, 2 a directory, 0 neither. What may not be read, or listed, is not shown (RFC 4314: it has no l right). */
 static int kind_of(struct walk *w, const char *path, struct place *place)
 {
     struct stat st;
@@ -91,7 +91,9 @@ static int kind_of(struct walk *w, const char *path, struct place *place)
     int fd = names_beneath(w->n, path, O_PATH, 0);
     if (fd < 0)
         return 0;
-    const int rc = fstat(fd, &st);
+    int rc = fstat(fd, &st);
+    if (rc == 0 && S_ISDIR(st.st_mode))
+        rc = faccessat(fd, "", R_OK | X_OK, AT_EACCESS | AT_EMPTY_PATH);
     close(fd);
     if (rc != 0 || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
         return 0;

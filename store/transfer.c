@@ -142,6 +142,7 @@ static int collect(struct mailbox *m, const uint32_t *seqs, size_t n, struct del
         rc = take_message(m, d, uid, e);
         if (rc == 0)
             uids[(*count)++] = uid;
+        mailbox_progress(m, i + 1, n);
     }
     mailbox_read_end(m);
     return rc < 0 ? -1 : 0;
