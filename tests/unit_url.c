@@ -82,7 +82,8 @@ static void bad(void **state)
         "/Drafts/;UID=1/;SECTION=", "/Drafts/;UID=1/;SECTION=1 2", "/Drafts/;UID=1/;PARTIAL=", "/Drafts/;UID=1/;PARTIAL=1.0",
         "/Drafts/;UID=1/;PARTIAL=1.", "/Drafts/;UID=1/;PARTIAL=1.2.3", "/Drafts/;UID=1/;PARTIAL=1/;SECTION=1", "/Drafts/;UID=1/;UID=2",
         "/Drafts/;UID=1/;SECTION=1/;SECTION=2", "/Dr%a/;UID=1", "/Dr%zz/;UID=1", "/Dr%00/;UID=1", "/Dr afts/;UID=1", "/Dr\"x/;UID=1",
-        "/Drafts?SUBJECT%20x", "/Drafts/;UID=1?x", "/Drafts/;UID=1#x", ";SECTION=1", "/Drafts;FOO=1/;UID=1", "/Drafts/;UID=99999999999999999999999" };
+        "/Drafts?SUBJECT%20x", "/Drafts/;UID=1?x", "/Drafts/;UID=1#x", ";SECTION=1", "/Drafts;FOO=1/;UID=1",
+        "imap://a b/Drafts/;UID=1", "/Drafts/;UID=1;URLAUTH=a b", "/Drafts/;UID=99999999999999999999999" };
     struct imap_url u;
     (void)state;
     for (size_t i = 0; i < sizeof urls / sizeof *urls; i++)
