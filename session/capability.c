@@ -14,6 +14,8 @@ static const struct capability {
     { "IMAP4rev1", ANY, 0 },
     { "LITERAL+", ANY, 0 },
     { "SASL-IR", GREET, 0 },
+    { "BINARY", AUTH, 0 },
+    { "PREVIEW", AUTH, 0 },
 };
 enum { CAPABILITIES = sizeof capabilities / sizeof *capabilities };
 

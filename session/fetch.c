@@ -15,7 +15,7 @@ struct fetching {
     const struct fetch_items *items;
     bool uid;                        /* UID FETCH: UID in every response */
     struct arena *arena;             /* of one message */
-    size_t gone;
+    size_t gone, undecodable;
     bool broken;
 };
 
@@ -55,6 +55,11 @@ static struct mime_part *structure(struct fetching *f, const struct message *msg
         buf_free(&packed);
     }
     return root;
+}
+
+static const struct mime_part *structure_for(void *ctx, const struct message *msg, struct store_error *e)
+{
+    return structure(ctx, msg, e);
 }
 
 static void write_date(struct io *io, const struct message *msg)
@@ -102,6 +107,17 @@ static void write_item(struct fetching *f, const struct message *msg, const stru
         io_puts(io, item->type == FETCH_BODY ? "BODY " : "BODYSTRUCTURE ");
         write_body(io, root, item->type == FETCH_BODYSTRUCTURE);
         break;
+    case FETCH_PREVIEW:
+        f->broken = !write_preview(s, msg, item, structure_for, f, e);
+        break;
+    case FETCH_EMAILID:
+    case FETCH_THREADID:
+        f->broken = !write_object_id(s, msg, item->type == FETCH_THREADID, e);
+        break;
+    case FETCH_BINARY:
+    case FETCH_BINARY_SIZE:
+        f->broken = !write_binary(s, msg, root, item, e);
+        break;
     default:
         f->broken = !write_section(s, msg, root, item, e);
         break;
@@ -125,11 +141,17 @@ static int fetch_one(struct fetching *f, uint32_t seq, bool show_flags, struct s
     static const struct fetch_item uid_item = { .type = FETCH_UID }, flags_item = { .type = FETCH_FLAGS };
     if (mailbox_message(s->mailbox, seq, &msg, e) != 0)
         return -1;
+    arena_reset(f->arena);
     if (f->items->needs_mime) {
-        arena_reset(f->arena);
         root = structure(f, &msg, e);
         if (root == NULL)
             return -1;
+    }
+    if (!binary_decodable(f->items, root)) {     /* the command fails; other messages are told all the same */
+        f->undecodable++;
+        if (show_flags)
+            write_flags_response(s, seq, f->uid);
+        return 0;
     }
     if (f->items->needs_content && mailbox_read_begin(s->mailbox, e) != 0)
         return -1;
@@ -225,6 +247,8 @@ enum outcome run_fetch(struct session *s, struct parse *p, bool uid)
         s->state = STATE_LOGOUT;
         return OUTCOME_SILENT;
     }
+    if (outcome == OUTCOME_OK && f.undecodable > 0)
+        return say(s, OUTCOME_NO, "UNKNOWN-CTE", "The transfer encoding of %zu of the messages is not known", f.undecodable);
     if (outcome == OUTCOME_OK && f.gone > 0)
         return say(s, OUTCOME_NO, "EXPUNGEISSUED", "Some of the messages are gone");
     return outcome;

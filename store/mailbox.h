@@ -90,6 +90,10 @@ int mailbox_read(struct mailbox *m, const struct message *msg, uint64_t offset, 
 void mailbox_cache_get(struct mailbox *m, const struct message *msg, struct str *out);
 void mailbox_cache_put(struct mailbox *m, const struct message *msg, struct str blob);
 void mailbox_cache_flush(struct mailbox *m);
+/* The same for other things that the index keeps of a message: each caller knows what its blob says. */
+enum mailbox_note { NOTE_STRUCTURE, NOTE_PREVIEW, NOTE_IDS };
+void mailbox_note_get(struct mailbox *m, const struct message *msg, enum mailbox_note kind, struct str *out);
+void mailbox_note_put(struct mailbox *m, const struct message *msg, enum mailbox_note kind, struct str blob);
 
 /* STORE. For each seq in seqs: mode 0 replaces, 1 adds, -1 removes. FLAG_OLD is never touched. changed (may be NULL) is
  * called with each seq that exists still, in order, whether or not its flags changed. Own changes are not told again by
