@@ -104,6 +104,10 @@ int mailbox_read(struct mailbox *m, const struct message *msg, uint64_t offset, 
 void mailbox_cache_get(struct mailbox *m, const struct message *msg, struct str *out);
 void mailbox_cache_put(struct mailbox *m, const struct message *msg, struct str blob);
 void mailbox_cache_flush(struct mailbox *m);
+/* The same for other things that the index keeps of a message: each caller knows what its blob says. */
+enum mailbox_note { NOTE_STRUCTURE, NOTE_PREVIEW, NOTE_IDS };
+void mailbox_note_get(struct mailbox *m, const struct message *msg, enum mailbox_note kind, struct str *out);
+void mailbox_note_put(struct mailbox *m, const struct message *msg, enum mailbox_note kind, struct str blob);
 
 /* The session is told of progress (store_on_progress): messages done of so many. */
 void mailbox_progress(const struct mailbox *m, uint64_t done, uint64_t goal);
