@@ -20,6 +20,7 @@
 #include "auth/auth.h"
 #include "auth/become.h"
 #include "auth/channel.h"
+#include "auth/keeper.h"
 #include "auth/sandbox.h"
 #include "base/config.h"
 #include "base/log.h"
@@ -155,6 +156,7 @@ struct greeting {
     const struct config *config;
     struct peer peer;
     bool greeted;
+    struct str pending;                /* of the session before, with UNAUTHENTICATE */
 };
 
 static enum login_result ask_monitor(void *ctx, const char *mechanism, struct str authzid, struct str user, struct str password)
@@ -178,6 +180,7 @@ static void greet(void *ctx, int in, int out, int channel)
         .login = { ask_monitor, &channel },
         .plaintext_login = peer_plaintext_login(&g->peer, g->config),
         .greeted = g->greeted,
+        .pending = g->pending,
         .in = in,
         .out = out
     };
@@ -193,12 +196,14 @@ static void warn(const char *text)
 }
 
 /* A damaged index makes its library fault: while nothing was said yet it is made anew; later the client must come again. */
-static int run_session(const struct config *c, const struct store_settings *settings, struct str tag, struct str pending)
+static int run_session(const struct config *c, const struct store_settings *settings, int report, struct str tag, struct str pending)
 {
     static const char bye[] = "* BYE [UNAVAILABLE] The index was damaged and is made anew: please log in again\r\n";
     static volatile bool opened, again;
     struct store_error error;
     struct store *store = NULL;
+    struct buf unread = { 0 };
+    bool again_login = false;
     sigjmp_buf back;
     if (sigsetjmp(back, 1) != 0) {
         store_watch(NULL, NULL);
@@ -217,16 +222,20 @@ static int run_session(const struct config *c, const struct store_settings *sett
     store_watch(store, &back);
     const struct session_settings session = {
         .config = c, .store = store, .user = settings->user, .login_tag = tag, .pending = pending,
-        .in = STDIN_FILENO, .out = STDOUT_FILENO
+        .in = STDIN_FILENO, .out = STDOUT_FILENO, .unauthenticated = report >= 0 ? &again_login : NULL, .unread = &unread
     };
-    const int status = session_run(&session);
+    int status = session_run(&session);
     store_watch(NULL, NULL);
     store_close(store);
+    if (again_login && keeper_report(report, buf_str(&unread)) != 0)
+        status = EX_PROTOCOL;
+    buf_free(&unread);
     return status;
 }
 
-/* The session of a user whom this process is already. */
-static int serve(const struct config *c, const struct account *a, int locker_fd, bool confine, struct str tag, struct str pending)
+/* The session of a user whom this process is already. report: where UNAUTHENTICATE is told, -1: not offered. */
+static int serve(const struct config *c, const struct account *a, int locker_fd, bool confine, int report, struct str tag,
+                 struct str pending)
 {
     char *inbox = config_expand(c->inbox, a->name, a->home), *index_dir = config_expand(c->index_dir, a->name, a->home);
     const struct store_settings settings = {
@@ -245,19 +254,38 @@ static int serve(const struct config *c, const struct account *a, int locker_fd,
     };
     if (confine)
         sandbox_session(a->home, inbox, index_dir);
-    const int status = run_session(c, &settings, tag, pending);
+    const int status = run_session(c, &settings, report, tag, pending);
     free(inbox);
     free(index_dir);
     return status;
 }
 
+/* One login, and the session that follows. True: the client said UNAUTHENTICATE, this is the process that stayed root, and g has
+ * what the client sent after it, in unread. */
+static bool one_user(const struct config *c, struct greeting *g, struct buf *unread, int *status)
+{
+    const struct monitor_hooks hooks = { greet, g };
+    struct account account = { 0 };
+    struct buf tag = { 0 }, pending = { 0 };
+    int locker_fd = -1, report = -1;
+    enum keeper part = KEEPER_OVER;
+    if (monitor_ask(c, &g->peer, STDIN_FILENO, STDOUT_FILENO, &hooks, &account, &tag, &pending) == 0)
+        part = c->unauthenticate ? keeper_split(&report, unread) : KEEPER_SESSION;
+    if (part == KEEPER_SESSION && become_user(c, &account, &locker_fd) == 0 && (report < 0 || keeper_bind(report) == 0))
+        *status = serve(c, &account, locker_fd, true, report, buf_str(&tag), buf_str(&pending));
+    account_free(&account);
+    buf_free(&tag);
+    buf_free(&pending);
+    g->pending = buf_str(unread);
+    return part == KEEPER_AGAIN;
+}
+
 static int run_as_root(const struct config *c)
 {
+    enum { USERS = 1000 };               /* each has login-attempts guesses; who needs more connects again */
     struct greeting g = { .config = c };
-    struct account account = { 0 };
-    struct buf line = { 0 }, tag = { 0 }, pending = { 0 };
-    const struct monitor_hooks hooks = { greet, &g };
-    int locker_fd = -1, status = 0;
+    struct buf line = { 0 }, unread = { 0 };
+    int status = 0;
     (void)clearenv();
     peer_find(&g.peer, STDIN_FILENO, c);
     if (!peer_is_proxy(&g.peer, c)) {
@@ -267,11 +295,16 @@ static int run_as_root(const struct config *c)
         g.greeted = true;
     }
     buf_free(&line);
-    if (monitor_run(c, &g.peer, STDIN_FILENO, STDOUT_FILENO, &hooks, &account, &locker_fd, &tag, &pending) == 0)
-        status = serve(c, &account, locker_fd, true, buf_str(&tag), buf_str(&pending));
-    account_free(&account);
-    buf_free(&tag);
-    buf_free(&pending);
+    int users = 1;
+    while (one_user(c, &g, &unread, &status)) {
+        static const char bye[] = "* BYE Too many users on one connection\r\n";
+        g.greeted = true;                /* by a greeter, if a PROXY header came first */
+        if (++users > USERS) {
+            write_all(STDOUT_FILENO, bye, sizeof bye - 1);
+            break;
+        }
+    }
+    buf_free(&unread);
     return status;
 }
 
@@ -297,7 +330,9 @@ static int run_as_user(const struct config *c, bool network_too)
     struct account account = {
         .name = xstrdup(pw != NULL ? pw->pw_name : number), .home = own_home(pw), .uid = getuid(), .gid = getgid(), .system = true
     };
-    const int status = serve(c, &account, -1, false, (struct str){ "", 0 }, (struct str){ "", 0 });
+    struct config own = *c;
+    own.unauthenticate = false;          /* there is nobody to become */
+    const int status = serve(&own, &account, -1, false, -1, (struct str){ "", 0 }, (struct str){ "", 0 });
     account_free(&account);
     return status;
 }

@@ -42,9 +42,12 @@ struct monitor_hooks {
     void (*greet)(void *ctx, int in, int out, int channel);
     void *ctx;
 };
-/* Runs greeter and monitor until a user is granted. 0: this process now is that user for good (initgroups, setgid, setuid,
- * verified), *account, *locker_fd (-1: none needed), *tag and *pending are set; the greeter is gone. -1: no one came in,
- * the connection is over. */
+/* Runs greeter and monitor until a user is granted. 0: *account, *tag and *pending are set, the greeter is gone, and this process
+ * is root still. -1: no one came in, the connection is over. */
+int monitor_ask(const struct config *c, struct peer *p, int in, int out, const struct monitor_hooks *hooks,
+                struct account *account, struct buf *tag, struct buf *pending);
+/* The same, and then, with 0, this process is that user for good (initgroups, setgid, setuid, verified), and *locker_fd is set
+ * (-1: none needed). */
 int monitor_run(const struct config *c, struct peer *p, int in, int out, const struct monitor_hooks *hooks,
                 struct account *account, int *locker_fd, struct buf *tag, struct buf *pending);
 #endif

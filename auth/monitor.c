@@ -270,8 +270,8 @@ static int start(struct monitor *m, int in, int out, const struct monitor_hooks 
     return -1;
 }
 
-int monitor_run(const struct config *c, struct peer *p, int in, int out, const struct monitor_hooks *hooks,
-                struct account *account, int *locker_fd, struct buf *tag, struct buf *pending)
+int monitor_ask(const struct config *c, struct peer *p, int in, int out, const struct monitor_hooks *hooks,
+                struct account *account, struct buf *tag, struct buf *pending)
 {
     enum { GRACE = 1500 };             /* the greeter knows the time-out too and can say so to the client */
     struct monitor m = {
@@ -285,8 +285,14 @@ int monitor_run(const struct config *c, struct peer *p, int in, int out, const s
     serve(&m);
     end_greeter(&m);
     if (m.state == DONE)
-        return become_user(c, account, locker_fd);
+        return 0;
     if (m.state == GRANTED)
         account_free(account);
     return -1;
+}
+
+int monitor_run(const struct config *c, struct peer *p, int in, int out, const struct monitor_hooks *hooks,
+                struct account *account, int *locker_fd, struct buf *tag, struct buf *pending)
+{
+    return monitor_ask(c, p, in, out, hooks, account, tag, pending) == 0 ? become_user(c, account, locker_fd) : -1;
 }

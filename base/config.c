@@ -48,12 +48,17 @@ static const struct setting settings[] = {
     { "line-limit", "65536", K_U32, AT(line_limit) },
     { "literal-limit", "1048576", K_U32, AT(literal_limit) },
     { "idle-timeout", "1800", K_UNSIGNED, AT(idle_timeout) },
+    { "progress-interval", "10", K_UNSIGNED, AT(progress_interval) },
+    { "message-limit", "0", K_U32, AT(message_limit) },
     { "lock-timeout", "10", K_UNSIGNED, AT(lock_timeout) },
     { "seal-limit", "4194304", K_U64, AT(seal_limit) },
     { "list-depth", "16", K_UNSIGNED, AT(list_depth) },
     { "list-count", "100000", K_U32, AT(list_count) },
     { "durable-flags", "no", K_BOOL, AT(durable_flags) },
+    { "unauthenticate", "no", K_BOOL, AT(unauthenticate) },
+    { "language", "i-default", K_STRING, AT(language) },
     { "hostname", NULL, K_STRING, AT(hostname) },
+    { "admin", NULL, K_STRING, AT(admin) },
 };
 enum { SETTINGS = sizeof settings / sizeof settings[0] };
 
@@ -251,9 +256,14 @@ static const char *check(const struct config *c)
         return "login-attempts, login-timeout and idle-timeout must not be 0";
     if (c->line_limit < 1024)
         return "line-limit must be at least 1024";
+    if (strcmp(c->language, "i-default") != 0 && strcmp(c->language, "en") != 0 && strcmp(c->language, "de") != 0)
+        return "language must be i-default, en or de";
     for (const char *p = c->hostname; *p != '\0'; p++)
         if (!isgraph((unsigned char)*p))
             return "hostname must be printable";
+    for (const char *p = c->admin; p != NULL && *p != '\0'; p++)
+        if (!isgraph((unsigned char)*p))
+            return "admin must be a URI";
     return NULL;
 }
 

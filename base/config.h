@@ -34,12 +34,17 @@ struct config {
     uint32_t line_limit;        /* line-limit = 65536 octets of a command without its literals */
     uint32_t literal_limit;     /* literal-limit = 1048576 octets of one literal outside APPEND */
     unsigned idle_timeout;      /* idle-timeout = 1800 s, BYE after it (RFC 3501 section 5.4) */
+    unsigned progress_interval; /* progress-interval = 10 s between two INPROGRESS of a long command (RFC 9585) */
+    uint32_t message_limit;     /* message-limit = 0: messages of one command (RFC 9738); 0: any number */
     unsigned lock_timeout;      /* lock-timeout = 10 s, then NO [INUSE] */
     uint64_t seal_limit;        /* seal-limit = 4194304: octets worth rewriting only to record UIDs in the mbox */
     unsigned list_depth;        /* list-depth = 16 directories */
     uint32_t list_count;        /* list-count = 100000 files looked at for one LIST */
     bool durable_flags;         /* durable-flags = no: flags in the mbox at each OK, not only at CHECK etc. or 20 s later */
+    bool unauthenticate;        /* unauthenticate = no: offer UNAUTHENTICATE; a process stays root beside each session */
+    char *language;             /* language = i-default: what LANGUAGE default means; i-default, en or de */
     char *hostname;             /* hostname = gethostname(), for the greeting */
+    char *admin;                /* admin = mailto:...: a URI, what GETMETADATA "" /shared/admin tells (RFC 5464) */
 };
 
 /* Reads path; a missing file gives the defaults if `optional`. 0, or -1 with a message in err ("file:line: what"). The

@@ -61,6 +61,12 @@ static void arguments(struct arena *arena, const char *text, size_t n)
     (void)parse_date_time(&p, &date, &zone), p = start;
     (void)parse_number64(&p, &number), p = start;
     (void)fetch_parse(&s, &p, &items);
+    p = start;
+    (void)cmd_language(&s, &p), p = start;
+    (void)cmd_comparator(&s, &p);
+    buf_clear(&s.io.output);
+    language_text(&s.io.output, LANGUAGE_DE, s.text);
+    buf_free(&s.io.output);
     if (p.at > p.end)
         abort();
 }

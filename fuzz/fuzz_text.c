@@ -36,8 +36,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     decode(&whole, data + 2, size - 2, size, kind, name);
     decode(&pieces, data + 2, size - 2, 1, kind, name);
     if (!str_eq(buf_str(&whole), buf_str(&pieces))) abort();
-    text_fold(&folded, buf_str(&whole));
-    struct text_needle *n = text_needle_new(buf_str(&whole));
+    const enum collation collation = (enum collation)(data[1] / 3 % 3);
+    text_fold(collation, &folded, buf_str(&whole));
+    struct text_needle *n = text_needle_new(collation, buf_str(&whole));
     if (!needle_in(n, folded.data ? folded.data : "", folded.len)) abort();
     text_needle_free(n);
     buf_free(&whole);

@@ -12,8 +12,27 @@ static const struct capability {
     unsigned enables;                /* ENABLED_ bits that ENABLE name sets; 0: not for ENABLE */
 } capabilities[] = {
     { "IMAP4rev1", ANY, 0 },
+    { "IMAP4rev2", ANY, ENABLED_REV2 },
     { "LITERAL+", ANY, 0 },
     { "SASL-IR", GREET, 0 },
+    { "ENABLE", GREET, 0 },          /* the command's row tells it after login: imaplib keeps what it was told before */
+    { "CONDSTORE", AUTH, ENABLED_CONDSTORE },
+    { "QRESYNC", AUTH, ENABLED_QRESYNC },
+    { "UTF8=ACCEPT", AUTH, ENABLED_UTF8 },
+    { "UIDONLY", AUTH, ENABLED_UIDONLY },
+    { "OBJECTID", AUTH, 0 },
+    { "STATUS=SIZE", AUTH, 0 },
+    { "SAVEDATE", AUTH, 0 },
+    { "INPROGRESS", AUTH, 0 },
+    { "CREATE-SPECIAL-USE", AUTH, 0 },
+    { "FILTERS", AUTH, 0 },
+    { "SORT=DISPLAY", AUTH, 0 },
+    { "THREAD=ORDEREDSUBJECT", AUTH, 0 },
+    { "THREAD=REFERENCES", AUTH, 0 },
+    { "THREAD=REFS", AUTH, 0 },
+    { "MULTIAPPEND", AUTH, 0 },
+    { "CATENATE", AUTH, 0 },
+    { "URL-PARTIAL", AUTH, 0 },
 };
 enum { CAPABILITIES = sizeof capabilities / sizeof *capabilities };
 
@@ -21,16 +40,19 @@ void write_capabilities(struct buf *out, const struct config *c, unsigned state,
 {
     const unsigned now = state == STATE_GREET ? STATE_GREET : STATE_AUTH;
     const size_t start = out->len;
-    (void)c;
     for (size_t i = 0; i < CAPABILITIES; i++)
         if (capabilities[i].states & now)
             buf_printf(out, out->len > start ? " %s" : "%s", capabilities[i].name);
+    if (now == STATE_AUTH)
+        buf_printf(out, " APPENDLIMIT=%llu", (unsigned long long)c->append_limit);
     if (now == STATE_GREET && plaintext_login)
         write_mechanisms(out);
     else if (now == STATE_GREET)
         buf_puts(out, " LOGINDISABLED");
+    if (now == STATE_AUTH && c->message_limit > 0)
+        buf_printf(out, " MESSAGELIMIT=%u", c->message_limit);
     for (const struct command *row = commands; row->name != NULL; row++)
-        if (row->capability != NULL && (now != STATE_GREET || row->states & STATE_GREET))
+        if (row->capability != NULL && (row->run != cmd_unauthenticate || c->unauthenticate) && (now != STATE_GREET || row->states & STATE_GREET))
             buf_printf(out, " %s", row->capability);
 }
 
@@ -60,5 +82,6 @@ enum outcome cmd_enable(struct session *s, struct parse *p)
         }
     }
     io_puts(&s->io, "\r\n");
+    s->io.utf8 = (s->enabled & (ENABLED_UTF8 | ENABLED_REV2)) != 0;
     return OUTCOME_OK;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "session/notify.h"
 
 enum {
     ANY = STATE_GREET | STATE_AUTH | STATE_SELECTED, IN = STATE_AUTH | STATE_SELECTED,
@@ -20,10 +21,14 @@ const struct command commands[] = {
     { "NOOP", ANY, 0, cmd_noop, NULL },
     { "LOGOUT", ANY, 0, cmd_logout, NULL },
     { "ID", ANY, 0, cmd_id, "ID" },
+    { "LANGUAGE", ANY, 0, cmd_language, "LANGUAGE" },
     { "LOGIN", STATE_GREET, 0, cmd_login, NULL },
     { "AUTHENTICATE", STATE_GREET, 0, cmd_authenticate, NULL },
     { "STARTTLS", STATE_GREET, 0, cmd_starttls, NULL },
     { "ENABLE", STATE_AUTH, 0, cmd_enable, "ENABLE" },
+    { "COMPRESS", IN, 0, cmd_compress, "COMPRESS=DEFLATE" },
+    { "COMPARATOR", IN, 0, cmd_comparator, "I18NLEVEL=2" },
+    { "UNAUTHENTICATE", IN, 0, cmd_unauthenticate, "UNAUTHENTICATE" },
     { "SELECT", IN, 0, cmd_select, NULL },
     { "EXAMINE", IN, 0, cmd_examine, NULL },
     { "CREATE", IN, 0, cmd_create, NULL },
@@ -31,12 +36,15 @@ const struct command commands[] = {
     { "RENAME", IN, 0, cmd_rename, NULL },
     { "SUBSCRIBE", IN, 0, cmd_subscribe, NULL },
     { "UNSUBSCRIBE", IN, 0, cmd_unsubscribe, NULL },
-    { "LIST", IN, 0, cmd_list, "CHILDREN" },
+    { "LIST", IN, 0, cmd_list, "CHILDREN LIST-EXTENDED LIST-STATUS SPECIAL-USE LIST-METADATA LIST-MYRIGHTS" },
     { "LSUB", IN, 0, cmd_lsub, NULL },
     { "NAMESPACE", IN, 0, cmd_namespace, "NAMESPACE" },
     { "STATUS", IN, 0, cmd_status, NULL },
+    { "GETMETADATA", IN, 0, cmd_getmetadata, "METADATA" },
+    { "SETMETADATA", IN, 0, cmd_setmetadata, NULL },
     { "APPEND", IN, COMMAND_STREAMS, cmd_append, "UIDPLUS" },
     { "IDLE", IN, 0, cmd_idle, "IDLE" },
+    { "NOTIFY", IN, 0, cmd_notify, "NOTIFY" },
     { "GETACL", IN, 0, cmd_getacl, "ACL" },
     { "SETACL", IN, 0, cmd_setacl, NULL },
     { "DELETEACL", IN, 0, cmd_deleteacl, NULL },
@@ -49,11 +57,16 @@ const struct command commands[] = {
     { "CLOSE", STATE_SELECTED, 0, cmd_close, NULL },
     { "UNSELECT", STATE_SELECTED, 0, cmd_unselect, "UNSELECT" },
     { "EXPUNGE", STATE_SELECTED, 0, cmd_expunge, NULL },
-    { "SEARCH", STATE_SELECTED, COMMAND_KEEPS_NUMBERS, cmd_search, NULL },
+    { "SEARCH", STATE_SELECTED, COMMAND_KEEPS_NUMBERS, cmd_search, "ESEARCH SEARCHRES WITHIN PARTIAL SEARCH=FUZZY" },
+    { "ESEARCH", IN, COMMAND_KEEPS_NUMBERS, cmd_esearch, "MULTISEARCH" },
+    { "CANCELUPDATE", STATE_SELECTED, 0, cmd_cancelupdate, "CONTEXT=SEARCH" },
+    { "SORT", STATE_SELECTED, COMMAND_KEEPS_NUMBERS, cmd_sort, "SORT ESORT CONTEXT=SORT" },
+    { "THREAD", STATE_SELECTED, COMMAND_KEEPS_NUMBERS, cmd_thread, NULL },
     { "FETCH", STATE_SELECTED, COMMAND_KEEPS_NUMBERS, cmd_fetch, NULL },
     { "STORE", STATE_SELECTED, COMMAND_KEEPS_NUMBERS, cmd_store, NULL },
     { "COPY", STATE_SELECTED, 0, cmd_copy, NULL },
     { "MOVE", STATE_SELECTED, 0, cmd_move, "MOVE" },
+    { "REPLACE", STATE_SELECTED, COMMAND_STREAMS, cmd_replace, "REPLACE" },
     { "UID", STATE_SELECTED, 0, cmd_uid, NULL },
     { NULL, 0, 0, NULL, NULL }
 };
@@ -86,6 +99,18 @@ enum outcome store_no(struct session *s, const struct store_error *e)
     return say(s, OUTCOME_NO, codes[e->code], "%s%s%s", e->text, e->err != 0 ? ": " : "", e->err != 0 ? strerror(e->err) : "");
 }
 
+/* Where the text for people begins in an untagged response: behind "OK [code] "; the end, if there is none. */
+static const char *before_text(const char *response)
+{
+    const size_t word = strcspn(response, " ");
+    const bool status = (word == 2 && (strncmp(response, "OK", 2) == 0 || strncmp(response, "NO", 2) == 0))
+        || (word == 3 && (strncmp(response, "BAD", 3) == 0 || strncmp(response, "BYE", 3) == 0));
+    if (!status || response[word] == 0)
+        return response + strlen(response);
+    const char *at = response + word + 1, *end = *at == '[' ? strstr(at, "] ") : NULL;
+    return end != NULL ? end + 2 : at;
+}
+
 void untagged(struct session *s, const char *fmt, ...)
 {
     char text[1024];
@@ -94,20 +119,14 @@ void untagged(struct session *s, const char *fmt, ...)
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     io_puts(&s->io, "* ");
-    io_puts(&s->io, text);
+    const char *words = before_text(text);
+    io_add(&s->io, text, (size_t)(words - text));
+    if (*words != 0)
+        write_text(s, words);
     io_puts(&s->io, "\r\n");
 }
 
-/* Text in an answer is one line of printable ASCII, whatever a file name in it holds. */
-static void add_text(struct io *io, const char *text)
-{
-    for (; *text != 0; text++) {
-        const unsigned char c = (unsigned char)*text;
-        buf_addc(&io->output, c >= ' ' && c < 0x7f ? c : '?');
-    }
-}
-
-static void write_tagged(struct session *s, enum outcome outcome, const char *name)
+void write_tagged(struct session *s, enum outcome outcome, const char *name)
 {
     static const char *const words[] = { "OK", "NO", "BAD" };
     struct io *io = &s->io;
@@ -117,12 +136,19 @@ static void write_tagged(struct session *s, enum outcome outcome, const char *na
         io_puts(io, "*");
     io_add(io, s->tag.p, s->tag.n);
     io_printf(io, " %s ", words[outcome]);
-    if (s->code[0] != 0)
+    if (s->long_code != NULL) {
+        io_puts(io, "[");
+        io_puts(io, s->long_code);
+        io_puts(io, "] ");
+    } else if (s->code[0] != 0) {
         io_printf(io, "[%s] ", s->code);
+    }
     if (s->text[0] != 0)
-        add_text(io, s->text);
-    else
-        io_printf(io, "%s %s", name, outcome == OUTCOME_OK ? "completed" : "failed");
+        write_text(s, s->text);
+    else {
+        snprintf(s->text, sizeof s->text, "%s %s", name, outcome == OUTCOME_OK ? "completed" : "failed");
+        write_text(s, s->text);
+    }
     io_puts(io, "\r\n");
 }
 
@@ -199,7 +225,9 @@ static enum io_status swallow(struct session *s, uint64_t n)
 enum io_status literal_begin(struct session *s, bool synchronising)
 {
     if (synchronising && !s->io.eof) {
-        io_puts(&s->io, "+ Ready for literal\r\n");
+        io_puts(&s->io, "+ ");
+        write_text(s, "Ready for literal");
+        io_puts(&s->io, "\r\n");
         io_flush(&s->io);
     }
     return IO_OK;
@@ -246,6 +274,14 @@ static enum read_result over(struct session *s, enum io_status status)
     return READ_OVER;
 }
 
+/* UID REPLACE streams as REPLACE does. */
+static bool streams(const struct command *c, const struct parse *rest)
+{
+    struct parse p = *rest;
+    struct str name;
+    return c->flags & COMMAND_STREAMS || (c->run == cmd_uid && parse_sp(&p) && parse_atom(&p, &name) && str_ieq(name, STR("REPLACE")));
+}
+
 /* Is the literal that ends the line the first argument? APPEND's is its mailbox, which is read as any other. */
 static bool is_first_argument(const struct parse *rest)
 {
@@ -278,7 +314,7 @@ static enum read_result read_command(struct session *s, struct buf *line)
         if (!ends_with_literal(buf_str(line), &n, &synchronising))
             return READ_COMMAND;
         const struct command *c = look(s, line, &s->tag, &rest);
-        if (c != NULL && (c->flags & COMMAND_STREAMS) && (c->states & s->state) && !is_first_argument(&rest))
+        if (c != NULL && streams(c, &rest) && (c->states & s->state) && !is_first_argument(&rest))
             return READ_COMMAND;
         literals += (size_t)(n < literal_max ? n : literal_max);
         if (n > literal_max || literals > literal_max || parts >= LITERALS)
@@ -316,6 +352,28 @@ static enum outcome run_command(struct session *s, const struct buf *line, const
     return c->run(s, &args);
 }
 
+/* RFC 7162 sections 3.2.7 and 6: after messages went, and while it is still untold that some did. */
+static void tell_highestmodseq(struct session *s, enum outcome outcome)
+{
+    const unsigned long long modseq = mailbox_modseq(s->mailbox);
+    if (s->tell_modseq && outcome == OUTCOME_OK && s->code[0] == 0)
+        snprintf(s->code, sizeof s->code, "HIGHESTMODSEQ %llu", modseq);
+    else if (condstore(s) && outcome != OUTCOME_BAD && (s->tell_modseq || mailbox_expunges_pending(s->mailbox)))
+        untagged(s, "OK [HIGHESTMODSEQ %llu] As far as all has been told", modseq);
+}
+
+/* RFC 9738: beside another response code it goes into an untagged NO. */
+static void tell_limit(struct session *s, enum outcome outcome)
+{
+    const unsigned limit = s->config->message_limit;
+    if (s->limit_uid != 0 && s->code[0] == 0 && s->long_code == NULL && outcome == OUTCOME_OK) {
+        snprintf(s->code, sizeof s->code, "MESSAGELIMIT %u %u", limit, s->limit_uid);
+        snprintf(s->text, sizeof s->text, "Only the last %u messages", limit);
+    } else if (s->limit_uid != 0) {
+        untagged(s, "NO [MESSAGELIMIT %u %u] Only the last %u messages", limit, s->limit_uid, limit);
+    }
+}
+
 static void one_command(struct session *s, struct buf *line)
 {
     const struct command *c = NULL;
@@ -323,16 +381,29 @@ static void one_command(struct session *s, struct buf *line)
     arena_reset(s->arena);
     s->tag = (struct str){ NULL, 0 };
     s->code[0] = s->text[0] = 0;
+    s->long_code = NULL;
+    s->tell_modseq = s->must_tell = false;
+    s->limit_uid = 0;
     s->expunge_allowed = true;
+    if (s->notify != NULL)
+        notify_wait(s, timeout_of(s));           /* what becomes of it, reading finds out */
+    if (s->state == STATE_LOGOUT)
+        return;
     const enum read_result read = read_command(s, line);
     if (read == READ_OVER)
         return;
+    s->progress_at = io_now_ms() + (int64_t)s->config->progress_interval * 1000;
     const enum outcome outcome = read == READ_REFUSED ? OUTCOME_BAD : run_command(s, line, &c);
     s->bad_in_a_row = outcome == OUTCOME_BAD ? s->bad_in_a_row + 1 : 0;
     /* one that waited for a lock in vain does not wait again to tell of new mail */
     const bool busy = outcome == OUTCOME_NO && strncmp(s->code, "INUSE", 5) == 0;
+    s->progress_at = INT64_MAX;
     if (s->state == STATE_SELECTED && c != NULL && outcome != OUTCOME_BAD && outcome != OUTCOME_SILENT && !busy)
         session_sync(s, s->expunge_allowed);
+    if (s->state == STATE_SELECTED) {
+        tell_limit(s, outcome);
+        tell_highestmodseq(s, outcome);
+    }
     write_tagged(s, outcome, c != NULL ? c->name : "Command");
     if (s->bad_in_a_row >= BAD_MOST && s->state == STATE_GREET)
         good_bye(s, "Too many bad commands");
@@ -348,6 +419,8 @@ void command_loop(struct session *s)
         if (s->io.chore_at != 0 && io_now_ms() >= s->io.chore_at)
             s->io.chore(s->io.ctx);
     }
+    if (s->io.damaged)
+        untagged(s, "BYE What came cannot be read");
     io_flush(&s->io);
     buf_free(&line);
 }

@@ -2,6 +2,7 @@
 #define SESSION_COMMAND_H
 #include <stdbool.h>
 #include "session/io.h"
+#include "session/language.h"
 #include "session/parse.h"
 #include "session/session.h"
 #include "store/mailbox.h"
@@ -24,7 +25,10 @@ struct session {
     unsigned enabled;                /* ENABLED_ bits; a test for QRESYNC wants all of its bits */
     struct arena *arena;             /* of the command */
     struct str tag;
-    char code[160], text[400];       /* of the tagged line: response code without brackets ("" none), text ("" default) */
+    char code[1200], text[400];       /* of the tagged line: response code without brackets ("" none), text ("" default) */
+    char *long_code;                 /* in place of code where that has no room; in the arena */
+    enum language language;          /* of what people read */
+    enum collation collation;        /* the active comparator */
     unsigned bad_in_a_row;
     int64_t login_deadline;          /* before login: monotonic clock in ms */
     /* greeter */
@@ -35,8 +39,22 @@ struct session {
     const char *user;
     struct mailbox *mailbox;
     bool expunge_allowed;            /* by the running command */
-    uint32_t exists_told;
+    bool tell_modseq;                /* the tagged OK gets HIGHESTMODSEQ, once all is told */
+    struct buf vanished;             /* UIDs (uint32_t) that the running sync found gone: for VANISHED */
+    struct notify *notify;           /* NOTIFY is in use (notify.h) */
+    uint32_t limit_uid;              /* message-limit left messages below this one out */
+    int64_t progress_at;             /* io_now_ms: the next INPROGRESS is due */
+    bool responding;                 /* within a response: nothing else can be told now */
+    bool idling, must_tell;          /* in IDLE; the running command removed messages of the selected mailbox */
+    bool numbers_fixed;              /* search keys: message numbers are to be read as the UIDs that they have now */
+    struct context *contexts;        /* results that are kept up to date (results.h) */
+    struct buf saved;                /* UIDs (uint32_t, ascending) of SEARCH RETURN (SAVE): "$" (RFC 5182) */
+    bool *unauthenticated;           /* session.h */
 };
+static inline bool condstore(const struct session *s) { return (s->enabled & ENABLED_CONDSTORE) != 0; }
+static inline bool qresync(const struct session *s) { return (s->enabled & ENABLED_QRESYNC) == ENABLED_QRESYNC; }
+static inline bool rev2(const struct session *s) { return (s->enabled & ENABLED_REV2) != 0; }
+static inline bool uidonly(const struct session *s) { return (s->enabled & ENABLED_UIDONLY) != 0; }
 enum command_flags {
     COMMAND_KEEPS_NUMBERS = 1,       /* no EXPUNGE may be sent while it runs or with its answer (RFC 3501 section 7.4.1) */
     COMMAND_STREAMS = 2              /* takes its literals itself: the line ends before the first one */
@@ -53,6 +71,10 @@ extern const struct command commands[];      /* ends with a NULL name */
 enum outcome say(struct session *s, enum outcome outcome, const char *code, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 enum outcome bad_arguments(struct session *s, const char *usage);
+/* The tagged line at once, for a handler that returns SILENT; name is of the command. */
+void write_tagged(struct session *s, enum outcome outcome, const char *name);
+/* English text, translated: the end of a response that people read. */
+void write_text(struct session *s, const char *text);
 /* A store's failure as NO with its response code; logged where the administrator should know. */
 enum outcome store_no(struct session *s, const struct store_error *e);
 void untagged(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -80,6 +102,32 @@ void write_flags(struct session *s, unsigned flags, uint64_t keywords, bool rece
 /* Name on the wire to the store's. False: say() was called. */
 bool take_mailbox(struct session *s, struct parse *p, struct mailbox_name *out, bool *directory);
 bool to_store_name(struct session *s, struct str wire, struct mailbox_name *out, bool *directory);
+/* A use of CONDSTORE switches it on for good (RFC 7162 section 3.1): tells HIGHESTMODSEQ if a mailbox is selected. */
+void session_use_condstore(struct session *s);
+/* Once UIDONLY is enabled message numbers are refused (RFC 9586). False: say() was called. */
+bool numbers_allowed(struct session *s, bool uid);
+/* STATUS items, as rows of status.c's table. */
+enum { STATUS_ITEMS = 40 };
+struct status_items { unsigned char rows[STATUS_ITEMS]; size_t n; };
+/* "(" item ... ")". False: syntax, or say() was called. */
+bool parse_status_items(struct session *s, struct parse *p, struct status_items *out);
+/* One STATUS response; the name as the client wrote it, if wire.p is not NULL. 0 or -1. */
+int write_status(struct session *s, const struct mailbox_name *name, struct str wire, const struct status_items *items,
+                 struct store_error *e);
+/* MAILBOXID (RFC 8474): what stands in the parentheses, of an unsigned long long. */
+#define MAILBOXID_FORMAT "M%llx"
+/* IMAP4rev2: a LIST response that says which name was made of the one that the client wrote (RFC 9051 section 6.3.9.7); also if they
+ * are the same, with always. */
+void list_normalized(struct session *s, struct str wire, const char *name, const char *attributes, bool always);
+/* A mailbox name in UTF-8, quoted if need be. */
+void write_utf8(struct io *io, struct str text);
+/* "* VANISHED (EARLIER) set" for what of `within` (NULL: anything) went after `above`. 0 or -1. */
+int write_vanished_earlier(struct session *s, const struct set *within, uint64_t above, struct store_error *e);
+/* Ascending UIDs as a sequence-set; ranges where they follow one another. */
+void write_uid_set(struct buf *out, const uint32_t *uids, size_t n);
+/* Keeps the last of *n ascending seqs that message-limit allows, and puts them in descending order (RFC 9738 section 3.1). The
+ * response code is added when the command is done. True: some were left out. */
+bool limit_messages(struct session *s, uint32_t *seqs, size_t *n);
 /* Message numbers of a set over the view, ascending, without duplicates; uid: the set holds UIDs. malloc'ed. False: a
  * sequence number that is not there. */
 bool set_to_seqs(struct session *s, const struct set *set, bool uid, uint32_t **seqs, size_t *n);
@@ -92,6 +140,10 @@ enum outcome cmd_login(struct session *, struct parse *);
 enum outcome cmd_authenticate(struct session *, struct parse *);
 enum outcome cmd_starttls(struct session *, struct parse *);
 enum outcome cmd_enable(struct session *, struct parse *);
+enum outcome cmd_compress(struct session *, struct parse *);
+enum outcome cmd_language(struct session *, struct parse *);
+enum outcome cmd_comparator(struct session *, struct parse *);
+enum outcome cmd_unauthenticate(struct session *, struct parse *);
 enum outcome cmd_namespace(struct session *, struct parse *);
 enum outcome cmd_select(struct session *, struct parse *);
 enum outcome cmd_examine(struct session *, struct parse *);
@@ -103,7 +155,10 @@ enum outcome cmd_unsubscribe(struct session *, struct parse *);
 enum outcome cmd_list(struct session *, struct parse *);
 enum outcome cmd_lsub(struct session *, struct parse *);
 enum outcome cmd_status(struct session *, struct parse *);
+enum outcome cmd_getmetadata(struct session *, struct parse *);
+enum outcome cmd_setmetadata(struct session *, struct parse *);
 enum outcome cmd_append(struct session *, struct parse *);
+enum outcome cmd_replace(struct session *, struct parse *);
 enum outcome cmd_idle(struct session *, struct parse *);
 enum outcome cmd_getacl(struct session *, struct parse *);
 enum outcome cmd_setacl(struct session *, struct parse *);
@@ -117,7 +172,12 @@ enum outcome cmd_check(struct session *, struct parse *);
 enum outcome cmd_close(struct session *, struct parse *);
 enum outcome cmd_unselect(struct session *, struct parse *);
 enum outcome cmd_expunge(struct session *, struct parse *);
+enum outcome cmd_cancelupdate(struct session *, struct parse *);
+enum outcome cmd_notify(struct session *, struct parse *);
+enum outcome cmd_esearch(struct session *, struct parse *);
 enum outcome cmd_search(struct session *, struct parse *);
+enum outcome cmd_sort(struct session *, struct parse *);
+enum outcome cmd_thread(struct session *, struct parse *);
 enum outcome cmd_fetch(struct session *, struct parse *);
 enum outcome cmd_store(struct session *, struct parse *);
 enum outcome cmd_copy(struct session *, struct parse *);
@@ -126,13 +186,20 @@ enum outcome cmd_uid(struct session *, struct parse *);
 /* Search keys up to the end of the command, as search-criteria of RFC 3501 with its extensions; strings are in charset. False:
  * *outcome is what to answer, say() was called. The program lives in the command's arena. */
 bool search_parse(struct session *s, struct parse *p, struct str charset, struct search_key *program, enum outcome *outcome);
+/* "CHARSET charset " if it is next; else UTF-8. False: *outcome is what to answer. */
+bool parse_charset(struct session *s, struct parse *p, struct str *charset, enum outcome *outcome);
 enum outcome run_search(struct session *s, struct parse *p, bool uid);
+enum outcome run_sort(struct session *s, struct parse *p, bool uid);
+enum outcome run_thread(struct session *s, struct parse *p, bool uid);
 enum outcome run_fetch(struct session *s, struct parse *p, bool uid);
 enum outcome run_store(struct session *s, struct parse *p, bool uid);
 enum outcome run_copy(struct session *s, struct parse *p, bool uid, bool move);
 enum outcome run_expunge(struct session *s, struct parse *p, bool uid);
-/* FETCH responses of other commands: "* n FETCH (FLAGS (...))", with UID if uid. */
-void write_flags_response(struct session *s, uint32_t seq, bool uid);
+/* FETCH responses of other commands: "* n FETCH (FLAGS (...))", with UID if uid, with UID and MODSEQ once CONDSTORE is in use
+ * (RFC 7162 section 3.2.4); without FLAGS if not flags. As UIDFETCH once UIDONLY is. */
+void write_flags_response(struct session *s, uint32_t seq, bool uid, bool flags);
+/* "* n FETCH (" or "* UIDFETCH uid (". */
+void write_fetch_head(struct session *s, uint32_t seq, uint32_t uid);
 /* "* MYRIGHTS name rights" of a UTF-8 name as LIST has it (RFC 8440); nothing if it is not there. */
 void write_myrights(struct session *s, const char *mailbox);
 /* Modified UTF-7 (RFC 3501 section 5.1.3), strict. 0 or -1. */

@@ -8,68 +8,33 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/xmalloc.h"
 #include "store/date.h"
+#include "store/structure.h"
 
 struct fetching {
     struct session *s;
     const struct fetch_items *items;
     bool uid;                        /* UID FETCH: UID in every response */
+    bool modseq;                     /* CHANGEDSINCE: MODSEQ too */
     struct arena *arena;             /* of one message */
     size_t gone;
     bool broken;
 };
 
-static struct mime_part *parse_message(struct fetching *f, const struct message *msg, struct store_error *e)
-{
-    struct session *s = f->s;
-    struct mime_parser *parser = mime_parser_new(f->arena);
-    enum { PIECE = 1 << 16 };
-    char *piece = arena_alloc(f->arena, PIECE);
-    size_t got;
-    int rc = 0;
-    for (uint64_t at = 0; rc == 0 && at < msg->size; at += got) {
-        rc = mailbox_read(s->mailbox, msg, at, piece, PIECE, &got, e);
-        if (rc == 0 && got == 0)
-            break;
-        if (rc == 0)
-            mime_parser_feed(parser, piece, got);
-    }
-    struct mime_part *root = mime_parser_finish(parser);
-    return rc == 0 ? root : NULL;
-}
-
-static struct mime_part *structure(struct fetching *f, const struct message *msg, struct store_error *e)
-{
-    struct str blob;
-    mailbox_cache_get(f->s->mailbox, msg, &blob);
-    struct mime_part *root = NULL;
-    if (blob.n > 0)
-        root = mime_unpack(arena_str(f->arena, blob), f->arena);
-    if (root != NULL)
-        return root;
-    root = parse_message(f, msg, e);
-    if (root != NULL) {
-        struct buf packed = { 0 };
-        mime_pack(&packed, root);
-        mailbox_cache_put(f->s->mailbox, msg, buf_str(&packed));
-        buf_free(&packed);
-    }
-    return root;
-}
-
-static void write_date(struct io *io, const struct message *msg)
+static void write_date(struct io *io, const char *label, int64_t date, int date_zone)
 {
     int y, m, d;
-    const int64_t local = msg->date + msg->zone * 60;
+    const int64_t local = date + date_zone * 60;
     int64_t days = local / 86400, rest = local % 86400;
     if (rest < 0) {
         rest += 86400;
         days--;
     }
     date_civil(days, &y, &m, &d);
-    const int zone = msg->zone < 0 ? -msg->zone : msg->zone;
-    io_printf(io, "INTERNALDATE \"%2d-%s-%04d %02d:%02d:%02d %c%02d%02d\"", d, date_month_name(m), y, (int)(rest / 3600),
-              (int)(rest / 60 % 60), (int)(rest % 60), msg->zone < 0 ? '-' : '+', zone / 60, zone % 60);
+    const int zone = date_zone < 0 ? -date_zone : date_zone;
+    io_printf(io, "%s \"%2d-%s-%04d %02d:%02d:%02d %c%02d%02d\"", label, d, date_month_name(m), y, (int)(rest / 3600),
+              (int)(rest / 60 % 60), (int)(rest % 60), date_zone < 0 ? '-' : '+', zone / 60, zone % 60);
 }
 
 static void write_item(struct fetching *f, const struct message *msg, const struct mime_part *root, const struct fetch_item *item,
@@ -86,8 +51,17 @@ static void write_item(struct fetching *f, const struct message *msg, const stru
         io_puts(io, "UID ");
         io_number(io, msg->uid);
         break;
+    case FETCH_MODSEQ:
+        io_printf(io, "MODSEQ (%llu)", (unsigned long long)msg->modseq);
+        break;
     case FETCH_DATE:
-        write_date(io, msg);
+        write_date(io, "INTERNALDATE", msg->date, msg->zone);
+        break;
+    case FETCH_SAVEDATE:
+        if (msg->save_date == 0)
+            io_puts(io, "SAVEDATE NIL");
+        else
+            write_date(io, "SAVEDATE", msg->save_date, date_local_zone(msg->save_date));
         break;
     case FETCH_SIZE:
         io_puts(io, "RFC822.SIZE ");
@@ -122,12 +96,13 @@ static int fetch_one(struct fetching *f, uint32_t seq, bool show_flags, struct s
     struct session *s = f->s;
     struct message msg;
     struct mime_part *root = NULL;
-    static const struct fetch_item uid_item = { .type = FETCH_UID }, flags_item = { .type = FETCH_FLAGS };
+    static const struct fetch_item uid_item = { .type = FETCH_UID }, flags_item = { .type = FETCH_FLAGS },
+        modseq_item = { .type = FETCH_MODSEQ };
     if (mailbox_message(s->mailbox, seq, &msg, e) != 0)
         return -1;
     if (f->items->needs_mime) {
         arena_reset(f->arena);
-        root = structure(f, &msg, e);
+        root = message_structure(s->mailbox, &msg, f->arena, e);
         if (root == NULL)
             return -1;
     }
@@ -135,12 +110,16 @@ static int fetch_one(struct fetching *f, uint32_t seq, bool show_flags, struct s
         return -1;
     const size_t start = s->io.output.len;
     const uint64_t flushes = s->io.flushes;
-    io_puts(&s->io, "* ");
-    io_number(&s->io, seq);
-    io_puts(&s->io, " FETCH (");
+    s->responding = true;
+    write_fetch_head(s, seq, msg.uid);
     const char *between = "";
-    if (f->uid && !has_item(f->items, FETCH_UID)) {
+    if ((f->uid || (show_flags && condstore(s))) && !uidonly(s) && !has_item(f->items, FETCH_UID)) {
         write_item(f, &msg, root, &uid_item, e);
+        between = " ";
+    }
+    if ((f->modseq || (show_flags && condstore(s))) && !has_item(f->items, FETCH_MODSEQ)) {
+        io_puts(&s->io, between);
+        write_item(f, &msg, root, &modseq_item, e);
         between = " ";
     }
     if (show_flags && !f->items->needs_flags) {
@@ -153,6 +132,7 @@ static int fetch_one(struct fetching *f, uint32_t seq, bool show_flags, struct s
         write_item(f, &msg, root, &f->items->list[i], e);
         between = " ";
     }
+    s->responding = false;
     if (f->broken && s->io.flushes == flushes) {     /* nothing of it was sent: taken back */
         s->io.output.len = start;
         f->broken = false;
@@ -207,17 +187,65 @@ static enum outcome fetch_all(struct fetching *f, const uint32_t *seqs, size_t n
     return outcome;
 }
 
+/* PARTIAL (RFC 9394): of the messages in the set that are there, those at these places, counted from 1 or from the end. */
+static void cut_to_range(uint32_t *seqs, size_t *n, const struct partial *range)
+{
+    const size_t have = *n;
+    const bool from_end = range->first < 0;
+    const uint64_t first = (uint64_t)(from_end ? -range->first : range->first);
+    uint64_t last = (uint64_t)(from_end ? -range->last : range->last);
+    if (last > have)
+        last = have;
+    *n = first > last ? 0 : (size_t)(last - first + 1);
+    if (*n > 0)
+        memmove(seqs, seqs + (from_end ? have - last : first - 1), *n * sizeof *seqs);
+}
+
+/* The messages of the set that the modifiers leave. */
+static int chosen(struct session *s, const struct set *set, bool uid, const struct fetch_modifiers *m, uint32_t **seqs, size_t *n,
+                  struct store_error *e)
+{
+    if (m->vanished && write_vanished_earlier(s, set, m->since, e) != 0)
+        return -1;
+    if (!set_to_seqs(s, set, uid, seqs, n))
+        return store_fail(e, STORE_NONEXISTENT, 0, "No such message");
+    if (m->some)
+        cut_to_range(*seqs, n, &m->range);
+    if (m->changed && mailbox_changed(s->mailbox, m->since, *seqs, n, e) != 0) {
+        free(*seqs);
+        return -1;
+    }
+    if (!m->some)
+        limit_messages(s, *seqs, n);
+    return 0;
+}
+
 enum outcome run_fetch(struct session *s, struct parse *p, bool uid)
 {
     struct fetch_items items;
+    struct fetch_modifiers modifiers;
     struct set set;
+    struct store_error e = { .code = STORE_OK };
     uint32_t *seqs;
     size_t n;
-    if (!parse_sp(p) || !parse_set(p, &set) || !parse_sp(p) || !fetch_parse(s, p, &items) || !parse_end(p))
-        return bad_arguments(s, "FETCH set items");
-    if (!set_to_seqs(s, &set, uid, &seqs, &n))
-        return say(s, OUTCOME_BAD, NULL, "No such message");
-    struct fetching f = { .s = s, .items = &items, .uid = uid, .arena = arena_new() };
+    if (!parse_sp(p) || !parse_set(p, &set) || !parse_sp(p) || !fetch_parse(s, p, &items)
+        || !fetch_parse_modifiers(p, uid, &modifiers) || !parse_end(p))
+        return bad_arguments(s, "FETCH set items [(modifiers)]");
+    if (!numbers_allowed(s, uid))
+        return OUTCOME_BAD;
+    if (modifiers.vanished && !qresync(s))
+        return say(s, OUTCOME_BAD, NULL, "ENABLE QRESYNC first");
+    const uint32_t limit = s->config->message_limit;
+    if (modifiers.some && limit != 0 && llabs(modifiers.range.last) - llabs(modifiers.range.first) >= limit) {
+        char code[40];
+        snprintf(code, sizeof code, "MESSAGELIMIT %u", limit);
+        return say(s, OUTCOME_NO, code, "Too many messages at once");
+    }
+    if (modifiers.changed || has_item(&items, FETCH_MODSEQ))
+        session_use_condstore(s);
+    if (chosen(s, &set, uid, &modifiers, &seqs, &n, &e) != 0)
+        return e.code == STORE_NONEXISTENT ? say(s, OUTCOME_BAD, NULL, "No such message") : store_no(s, &e);
+    struct fetching f = { .s = s, .items = &items, .uid = uid, .modseq = modifiers.changed, .arena = arena_new() };
     const enum outcome outcome = fetch_all(&f, seqs, n);
     free(seqs);
     arena_free(f.arena);
@@ -228,6 +256,30 @@ enum outcome run_fetch(struct session *s, struct parse *p, bool uid)
     if (outcome == OUTCOME_OK && f.gone > 0)
         return say(s, OUTCOME_NO, "EXPUNGEISSUED", "Some of the messages are gone");
     return outcome;
+}
+
+struct fetch_items *fetch_items_new(struct session *s)
+{
+    return arena_alloc(s->arena, sizeof(struct fetch_items));
+}
+
+void fetch_from(struct session *s, struct str text, uint32_t seq)
+{
+    const uint32_t exists = mailbox_exists(s->mailbox);
+    struct parse p = { .at = text.p, .end = text.p + text.n, .arena = s->arena };
+    struct fetch_items items;
+    if (seq > exists || !fetch_parse(s, &p, &items))
+        return;
+    const size_t n = exists - seq + 1;
+    uint32_t *seqs = xreallocarray(NULL, n, sizeof *seqs);
+    for (size_t i = 0; i < n; i++)
+        seqs[i] = seq + (uint32_t)i;
+    struct fetching f = { .s = s, .items = &items, .arena = arena_new() };
+    fetch_all(&f, seqs, n);
+    free(seqs);
+    arena_free(f.arena);
+    if (f.broken)
+        s->state = STATE_LOGOUT;
 }
 
 enum outcome cmd_fetch(struct session *s, struct parse *p)

@@ -9,7 +9,8 @@ static const struct fetch_name {
     const char *name;
     enum fetch_type type;
 } fetch_names[] = {
-    { "FLAGS", FETCH_FLAGS }, { "UID", FETCH_UID }, { "INTERNALDATE", FETCH_DATE }, { "RFC822.SIZE", FETCH_SIZE },
+    { "FLAGS", FETCH_FLAGS }, { "UID", FETCH_UID }, { "MODSEQ", FETCH_MODSEQ }, { "SAVEDATE", FETCH_SAVEDATE },
+    { "INTERNALDATE", FETCH_DATE }, { "RFC822.SIZE", FETCH_SIZE },
     { "ENVELOPE", FETCH_ENVELOPE }, { "BODYSTRUCTURE", FETCH_BODYSTRUCTURE }, { "RFC822.HEADER", FETCH_RFC822_HEADER },
     { "RFC822.TEXT", FETCH_RFC822_TEXT }, { "RFC822", FETCH_RFC822 },
 };
@@ -70,6 +71,17 @@ static bool section(struct session *s, struct parse *p, struct fetch_item *item)
             return false;
     }
     return section_text(s, p, item) && parse_char(p, ']');
+}
+
+bool section_parse(struct parse *p, struct fetch_item *item)
+{
+    struct session s = { .arena = p->arena };
+    char *text = arena_alloc(p->arena, (size_t)(p->end - p->at) + 2);
+    const size_t n = (size_t)(p->end - p->at);
+    memcpy(text, p->at, n);
+    text[n] = ']';
+    struct parse bracketed = { .at = text, .end = text + n + 1, .arena = p->arena };
+    return n > 0 && section(&s, &bracketed, item) && parse_end(&bracketed);
 }
 
 static bool partial(struct parse *p, struct fetch_item *item)
@@ -172,4 +184,30 @@ bool fetch_parse(struct session *s, struct parse *p, struct fetch_items *out)
     } while (parse_sp(p));
     sum_up(out);
     return parse_char(p, ')');
+}
+
+/* " (" modifier *(SP modifier) ")", or nothing. VANISHED wants CHANGEDSINCE beside it, and UID FETCH, as PARTIAL does. */
+bool fetch_parse_modifiers(struct parse *p, bool uid, struct fetch_modifiers *out)
+{
+    *out = (struct fetch_modifiers){ .changed = false };
+    if (!parse_sp(p))
+        return true;
+    if (!parse_char(p, '('))
+        return false;
+    do {
+        if (parse_word(p, "CHANGEDSINCE")) {
+            out->changed = true;
+            if (!parse_sp(p) || !parse_number64(p, &out->since))
+                return false;
+        } else if (uid && parse_word(p, "VANISHED")) {
+            out->vanished = true;
+        } else if (uid && parse_word(p, "PARTIAL")) {
+            out->some = true;
+            if (!parse_sp(p) || !parse_partial(p, &out->range))
+                return false;
+        } else {
+            return false;
+        }
+    } while (parse_sp(p));
+    return parse_char(p, ')') && (out->changed || !out->vanished);
 }

@@ -198,3 +198,69 @@ bool write_section(struct session *s, const struct message *msg, const struct mi
     io_puts(&s->io, "}\r\n");
     return send_octets(s, msg, x.from, x.size, e);
 }
+
+/* ---- for others than the client ----------------------------------------------------------------------------------- */
+
+static int give_octets(struct mailbox *m, const struct message *msg, struct extent x,
+                       bool (*give)(void *ctx, const char *octets, size_t n), void *ctx, struct store_error *e)
+{
+    char piece[65536];
+    while (x.size > 0) {
+        size_t got;
+        if (mailbox_read(m, msg, x.from, piece, x.size < sizeof piece ? (size_t)x.size : sizeof piece, &got, e) != 0)
+            return -1;
+        if (got == 0)
+            return store_fail(e, STORE_CORRUPTION, 0, "message %u is shorter than it was", msg->uid);
+        if (!give(ctx, piece, got))
+            return -1;
+        x.from += got;
+        x.size -= got;
+    }
+    return 1;
+}
+
+static bool keep(void *ctx, const char *octets, size_t n)
+{
+    buf_add(ctx, octets, n);
+    return true;
+}
+
+static int give_fields(struct mailbox *m, const struct message *msg, struct extent x, const struct fetch_item *item,
+                       bool (*give)(void *ctx, const char *octets, size_t n), void *ctx, struct store_error *e)
+{
+    struct buf header = { 0 };
+    struct choosing c = { .item = item };
+    uint64_t from = 0;
+    if (x.size > HEADER_MOST)
+        x.size = HEADER_MOST;
+    int rc = give_octets(m, msg, x, keep, &header, e);
+    if (rc > 0) {
+        mime_header_each(buf_str(&header), choose, &c);
+        if (c.out.len > 0 && c.out.data[c.out.len - 1] != '\n')
+            buf_add(&c.out, "\r\n", 2);
+        buf_add(&c.out, "\r\n", 2);
+        uint64_t size = c.out.len;
+        narrow(item, &from, &size);
+        if (size > 0 && !give(ctx, c.out.data + from, (size_t)size))
+            rc = -1;
+    }
+    buf_free(&c.out);
+    buf_free(&header);
+    return rc;
+}
+
+int section_octets(struct mailbox *m, const struct message *msg, const struct mime_part *root, const struct fetch_item *item,
+                   bool (*give)(void *ctx, const char *octets, size_t n), void *ctx, struct store_error *e)
+{
+    struct extent x = extent_of(msg, root, item);
+    if (!x.there)
+        return 0;
+    if (x.from > msg->size)
+        x.from = msg->size;
+    if (x.size > msg->size - x.from)
+        x.size = msg->size - x.from;
+    if (item->text == SECTION_FIELDS || item->text == SECTION_FIELDS_NOT)
+        return give_fields(m, msg, x, item, give, ctx, e);
+    narrow(item, &x.from, &x.size);
+    return give_octets(m, msg, x, give, ctx, e);
+}

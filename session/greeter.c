@@ -17,7 +17,7 @@ void greeter_run(const struct greeter_settings *settings, struct greeter_result 
 {
     struct session s = { .config = settings->config, .state = STATE_GREET, .arena = arena_new(), .greeter = settings, .result = result,
                          .login_deadline = io_now_ms() + (int64_t)settings->config->login_timeout * 1000 };
-    io_init(&s.io, settings->in, settings->out, (struct str){ NULL, 0 });
+    io_init(&s.io, settings->in, settings->out, settings->pending);
     if (!settings->greeted)
         session_greeting(&s.io.output, settings->config, false, settings->plaintext_login);
     command_loop(&s);
@@ -39,6 +39,8 @@ static enum outcome try_login(struct session *s, const char *mechanism, struct s
     case LOGIN_GRANTED:
         s->result->granted = true;
         buf_add(&s->result->tag, s->tag.p, s->tag.n);
+        if (s->language != LANGUAGE_DEFAULT)
+            buf_printf(&s->result->tag, " %s", language_tag(s->language));
         s->state = STATE_LOGOUT;
         return OUTCOME_SILENT;
     case LOGIN_TOO_MANY:

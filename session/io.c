@@ -14,7 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CHUNK = 16384, RELIEVE = 1 << 18, WRITE_TIMEOUT = 300000 };
+#include "session/compress.h"
+
+enum { CHUNK = 16384, RELIEVE = 1 << 18, WRITE_TIMEOUT = 300000, PASSED_MOST = 1 << 26 };
 
 int64_t io_now_ms(void)
 {
@@ -34,11 +36,21 @@ void io_free(struct io *io)
 {
     buf_free(&io->input);
     buf_free(&io->output);
+    compress_free(io->compress);
+    io->compress = NULL;
+}
+
+void io_compress(struct io *io, struct compress *c)
+{
+    io_flush(io);
+    buf_clear(&io->input);
+    io->used = 0;
+    io->compress = c;
 }
 
 struct str io_pending(const struct io *io)
 {
-    return (struct str){ io->input.data + io->used, io->input.len - io->used };
+    return io->input.len > 0 ? (struct str){ io->input.data + io->used, io->input.len - io->used } : STR("");
 }
 
 static void about_to_wait(struct io *io)
@@ -78,28 +90,56 @@ static ssize_t write_some(struct io *io, const char *p, size_t n)
     return sent >= 0 || errno != ENOTSOCK ? sent : write(io->out, p, n);
 }
 
-void io_flush(struct io *io)
+static void write_all(struct io *io, const char *p, size_t len)
 {
     size_t at = 0;
-    if (io->output.len == 0)
-        return;
-    io->flushes++;
-    while (at < io->output.len && !io->failed) {
-        const ssize_t n = write_some(io, io->output.data + at, io->output.len - at);
+    while (at < len && !io->failed) {
+        const ssize_t n = write_some(io, p + at, len - at);
         if (n >= 0) {
             at += (size_t)n;
         } else if (errno == EAGAIN) {
-            struct pollfd p = { .fd = io->out, .events = POLLOUT };
+            struct pollfd poll_out = { .fd = io->out, .events = POLLOUT };
             about_to_wait(io);
-            if (wait_for(&p, 1, WRITE_TIMEOUT) <= 0)
+            if (wait_for(&poll_out, 1, WRITE_TIMEOUT) <= 0)
                 io->failed = true;
         } else if (errno != EINTR) {
             io->failed = true;
         }
     }
+}
+
+static void write_compressed(struct io *io)
+{
+    struct buf wire = { 0 };
+    for (size_t at = 0; at < io->output.len && !io->failed; at += RELIEVE) {
+        const size_t left = io->output.len - at;
+        compress_out(io->compress, &wire, io->output.data + at, left < RELIEVE ? left : RELIEVE, left <= RELIEVE);
+        write_all(io, wire.data, wire.len);
+        buf_clear(&wire);
+    }
+    buf_free(&wire);
+}
+
+void io_flush(struct io *io)
+{
+    if (io->output.len == 0)
+        return;
+    io->flushes++;
+    if (io->compress != NULL)
+        write_compressed(io);
+    else
+        write_all(io, io->output.data, io->output.len);
     buf_clear(&io->output);
     if (io->output.cap > 4 * RELIEVE)
         buf_free(&io->output);
+}
+
+void io_offer(struct io *io)
+{
+    enum { LITTLE = 4096 };              /* what poll promises room for, on pipes and sockets */
+    struct pollfd p = { .fd = io->out, .events = POLLOUT };
+    if (io->output.len > 0 && io->output.len <= LITTLE && poll(&p, 1, 0) == 1 && (p.revents & POLLOUT))
+        io_flush(io);
 }
 
 void io_relieve(struct io *io)
@@ -139,38 +179,30 @@ void io_printf(struct io *io, const char *fmt, ...)
         buf_add(&io->output, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
 }
 
-enum io_status io_wait(struct io *io, int other, int timeout_ms)
+/* What the inflater can give of octets that are here already. EOF: there is nothing to come. OTHER: it needs more from the wire. */
+static enum io_status inflate_some(struct io *io)
 {
-    struct pollfd p[2] = { { .fd = io->in, .events = POLLIN }, { .fd = other, .events = POLLIN } };
-    if (io->used < io->input.len)
+    size_t got;
+    switch (compress_in(io->compress, buf_room(&io->input, CHUNK), CHUNK, &got)) {
+    case COMPRESS_SOME:
+        io->input.len += got;
         return IO_OK;
-    if (io->eof || io->failed)
-        return IO_EOF;
-    io_flush(io);
-    about_to_wait(io);
-    const int n = wait_for_input(io, p, other >= 0 ? 2 : 1, timeout_ms);
-    if (n < 0)
-        return IO_EOF;                   /* a signal that we catch means: end */
-    if (n == 0)
-        return IO_TIMEOUT;
-    return p[0].revents != 0 ? IO_OK : IO_OTHER;
+    case COMPRESS_MORE:
+        return IO_OTHER;
+    case COMPRESS_DAMAGED:
+        io->damaged = true;
+        break;
+    case COMPRESS_END:
+        break;
+    }
+    io->eof = true;
+    return IO_EOF;
 }
 
-static enum io_status fill(struct io *io, int timeout_ms)
+/* What the wire has, once it is readable. OTHER: that did not become any octets of input yet. */
+static enum io_status read_some(struct io *io)
 {
-    if (io->used > 0) {
-        buf_drop(&io->input, io->used);
-        io->used = 0;
-    }
-    if (io->eof || io->failed)
-        return IO_EOF;
-    io_flush(io);
-    about_to_wait(io);
-    struct pollfd p = { .fd = io->in, .events = POLLIN };
-    const int ready = wait_for_input(io, &p, 1, timeout_ms);
-    if (ready <= 0)
-        return ready == 0 ? IO_TIMEOUT : IO_EOF;
-    char *room = buf_room(&io->input, CHUNK);
+    char wire[CHUNK], *room = io->compress != NULL ? wire : buf_room(&io->input, CHUNK);
     ssize_t n;
     do
         n = read(io->in, room, CHUNK);
@@ -179,8 +211,103 @@ static enum io_status fill(struct io *io, int timeout_ms)
         io->eof = true;
         return IO_EOF;
     }
-    io->input.len += (size_t)n;
-    return IO_OK;
+    if (io->compress == NULL) {
+        io->input.len += (size_t)n;
+        return IO_OK;
+    }
+    compress_feed(io->compress, wire, (size_t)n);
+    return inflate_some(io);
+}
+
+static bool has_input(struct io *io)
+{
+    return io->used < io->input.len || (io->compress != NULL && !io->eof && inflate_some(io) == IO_OK);
+}
+
+enum io_status io_wait(struct io *io, int other, int timeout_ms)
+{
+    struct pollfd p[2] = { { .fd = io->in, .events = POLLIN }, { .fd = other, .events = POLLIN } };
+    const int64_t deadline = io_now_ms() + timeout_ms;
+    for (;;) {
+        if (has_input(io))
+            return IO_OK;
+        if (io->eof || io->failed)
+            return IO_EOF;
+        io_flush(io);
+        about_to_wait(io);
+        const int64_t left = deadline - io_now_ms();
+        const int n = wait_for_input(io, p, other >= 0 ? 2 : 1, left > 0 ? (int)left : 0);
+        if (n < 0)
+            return IO_EOF;               /* a signal that we catch means: end */
+        if (n == 0)
+            return IO_TIMEOUT;
+        if (p[0].revents == 0)
+            return IO_OTHER;
+        if (io->compress == NULL)
+            return IO_OK;
+        (void)read_some(io);             /* octets that are the end of a block, perhaps, and no input */
+    }
+}
+
+static enum io_status fill(struct io *io, int timeout_ms)
+{
+    const int64_t deadline = io_now_ms() + timeout_ms;
+    if (io->used > 0) {
+        buf_drop(&io->input, io->used);
+        io->used = 0;
+    }
+    if (io->compress != NULL && has_input(io))
+        return IO_OK;
+    for (;;) {
+        if (io->eof || io->failed)
+            return IO_EOF;
+        io_flush(io);
+        about_to_wait(io);
+        struct pollfd p = { .fd = io->in, .events = POLLIN };
+        const int64_t left = deadline - io_now_ms();
+        const int ready = wait_for_input(io, &p, 1, left > 0 ? (int)left : 0);
+        if (ready <= 0)
+            return ready == 0 ? IO_TIMEOUT : IO_EOF;
+        const enum io_status status = read_some(io);
+        if (status != IO_OTHER)
+            return status;
+    }
+}
+
+bool io_compress_ends(struct io *io, int timeout_ms)
+{
+    const int64_t deadline = io_now_ms() + timeout_ms;
+    char wire[CHUNK];
+    while (io->compress != NULL && io->used == io->input.len) {
+        const enum compress_status status = compress_in_ends(io->compress);
+        if (status != COMPRESS_MORE)
+            return status == COMPRESS_END;
+        struct pollfd p = { .fd = io->in, .events = POLLIN };
+        const int64_t left = deadline - io_now_ms();
+        if (io->eof || left <= 0 || wait_for_input(io, &p, 1, (int)left) <= 0)
+            return false;
+        const ssize_t n = read(io->in, wire, sizeof wire);
+        if (n <= 0)
+            return false;
+        compress_feed(io->compress, wire, (size_t)n);
+    }
+    return io->compress == NULL;
+}
+
+void io_decompress(struct io *io)
+{
+    struct buf wire = { 0 };
+    io_flush(io);
+    if (io->compress == NULL)
+        return;
+    const struct str rest = compress_end(io->compress, &wire);
+    write_all(io, wire.data, wire.len);
+    buf_clear(&io->input);
+    io->used = 0;
+    buf_add(&io->input, rest.p, rest.n);
+    compress_free(io->compress);
+    io->compress = NULL;
+    buf_free(&wire);
 }
 
 /* The last octets of a line that is not kept, in whatever pieces it comes. */
@@ -203,6 +330,7 @@ enum io_status io_line(struct io *io, struct buf *line, size_t max, int timeout_
 {
     const int64_t deadline = io_now_ms() + timeout_ms;
     bool long_line = false;
+    size_t passed = 0;
     io->tail_n = 0;
     for (;;) {
         const size_t have = io->input.len - io->used;
@@ -213,7 +341,12 @@ enum io_status io_line(struct io *io, struct buf *line, size_t max, int timeout_
             buf_add(line, p, n);
         } else {
             long_line = true;
+            passed += n;
             keep_tail(io, p, n);
+        }
+        if (passed > PASSED_MOST) {      /* little on the wire can become a line without end */
+            io->damaged = io->eof = true;
+            return IO_EOF;
         }
         io->used += n + (lf != NULL);
         if (lf != NULL)

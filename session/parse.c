@@ -201,8 +201,10 @@ bool parse_set(struct parse *p, struct set *out)
         commas += *c == ',';
     if (commas >= SET_RANGES)
         return false;
+    *out = (struct set){ .saved = parse_char(p, '$') };
+    if (out->saved)
+        return true;
     out->list = arena_alloc(p->arena, (commas + 1) * sizeof *out->list);
-    out->n = 0;
     do {
         struct range r;
         if (!seq_number(p, &r.first))
@@ -214,6 +216,19 @@ bool parse_set(struct parse *p, struct set *out)
             r = (struct range){ r.last, r.first };
         out->list[out->n++] = r;
     } while (parse_char(p, ','));
+    return true;
+}
+
+bool parse_partial(struct parse *p, struct partial *out)
+{
+    const bool minus = parse_char(p, '-');
+    uint32_t a, b;
+    if (!parse_nz_number(p, &a) || !parse_char(p, ':') || parse_char(p, '-') != minus || !parse_nz_number(p, &b))
+        return false;
+    out->first = a < b ? a : b;
+    out->last = a < b ? b : a;
+    if (minus)
+        *out = (struct partial){ -out->first, -out->last };
     return true;
 }
 

@@ -27,9 +27,12 @@ bool parse_number64(struct parse *p, uint64_t *out);      /* at most 2^63-1 */
 bool parse_nz_number(struct parse *p, uint32_t *out);
 /* sequence-set; '*' is UINT32_MAX in ranges (first <= last after ordering). At most SET_RANGES ranges. */
 struct range { uint32_t first, last; };
-struct set { struct range *list; size_t n; };
+struct set { struct range *list; size_t n; bool saved; };      /* saved: "$", the saved result (RFC 5182) */
 enum { SET_RANGES = 100000 };
 bool parse_set(struct parse *p, struct set *out);
+/* partial-range of RFC 9394: "1:500" or "-1:-100"; first <= last in size, both of one sign. */
+struct partial { int64_t first, last; };
+bool parse_partial(struct parse *p, struct partial *out);
 bool parse_date(struct parse *p, int32_t *day);           /* date of SEARCH, quoted or not */
 bool parse_date_time(struct parse *p, int64_t *date, int *zone);   /* quoted */
 /* flag-list in parentheses, or flags without them (STORE): system flags and keyword names. False on anything else;

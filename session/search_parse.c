@@ -1,13 +1,14 @@
 /*
- * SEARCH: its keys (RFC 3501 section 6.4.4) to a program for the store, and the response.
+ * The keys of SEARCH to a program for the store: RFC 3501 section 6.4.4, RFC 9051, and those of RFC 5032 (OLDER, YOUNGER), 5182
+ * ("$"), 6203 (FUZZY), 7162 (MODSEQ), 8514 (SAVEDBEFORE ...), 9738 (UIDAFTER, UIDBEFORE).
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "session/command.h"
+#include "session/search_filter.h"
 #include "store/search.h"
 
-enum argument { ARG_NONE, ARG_TEXT, ARG_DATE, ARG_NUMBER, ARG_KEYWORD };
+enum argument { ARG_NONE, ARG_TEXT, ARG_DATE, ARG_NUMBER, ARG_INTERVAL, ARG_KEYWORD, ARG_MODSEQ };
 
 static const struct search_name {
     const char *name;
@@ -23,8 +24,12 @@ static const struct search_name {
     { "DELETED", SEARCH_FLAG, ARG_NONE, FLAG_DELETED, false, NULL }, { "DRAFT", SEARCH_FLAG, ARG_NONE, FLAG_DRAFT, false, NULL },
     { "FLAGGED", SEARCH_FLAG, ARG_NONE, FLAG_FLAGGED, false, NULL }, { "FROM", SEARCH_HEADER, ARG_TEXT, 0, false, "From" },
     { "KEYWORD", SEARCH_KEYWORD, ARG_KEYWORD, 0, false, NULL }, { "LARGER", SEARCH_LARGER, ARG_NUMBER, 0, false, NULL },
-    { "OLD", SEARCH_RECENT, ARG_NONE, 0, true, NULL }, { "ON", SEARCH_ON, ARG_DATE, 0, false, NULL },
+    { "MODSEQ", SEARCH_MODSEQ, ARG_MODSEQ, 0, false, NULL },
+    { "OLD", SEARCH_RECENT, ARG_NONE, 0, true, NULL }, { "OLDER", SEARCH_OLDER, ARG_INTERVAL, 0, false, NULL },
+    { "ON", SEARCH_ON, ARG_DATE, 0, false, NULL },
     { "RECENT", SEARCH_RECENT, ARG_NONE, 0, false, NULL }, { "SEEN", SEARCH_FLAG, ARG_NONE, FLAG_SEEN, false, NULL },
+    { "SAVEDBEFORE", SEARCH_SAVEDBEFORE, ARG_DATE, 0, false, NULL }, { "SAVEDON", SEARCH_SAVEDON, ARG_DATE, 0, false, NULL },
+    { "SAVEDSINCE", SEARCH_SAVEDSINCE, ARG_DATE, 0, false, NULL }, { "SAVEDATESUPPORTED", SEARCH_ALL, ARG_NONE, 0, false, NULL },
     { "SENTBEFORE", SEARCH_SENTBEFORE, ARG_DATE, 0, false, NULL }, { "SENTON", SEARCH_SENTON, ARG_DATE, 0, false, NULL },
     { "SENTSINCE", SEARCH_SENTSINCE, ARG_DATE, 0, false, NULL }, { "SINCE", SEARCH_SINCE, ARG_DATE, 0, false, NULL },
     { "SMALLER", SEARCH_SMALLER, ARG_NUMBER, 0, false, NULL }, { "SUBJECT", SEARCH_HEADER, ARG_TEXT, 0, false, "Subject" },
@@ -32,13 +37,16 @@ static const struct search_name {
     { "UNANSWERED", SEARCH_FLAG, ARG_NONE, FLAG_ANSWERED, true, NULL }, { "UNDELETED", SEARCH_FLAG, ARG_NONE, FLAG_DELETED, true, NULL },
     { "UNDRAFT", SEARCH_FLAG, ARG_NONE, FLAG_DRAFT, true, NULL }, { "UNFLAGGED", SEARCH_FLAG, ARG_NONE, FLAG_FLAGGED, true, NULL },
     { "UNKEYWORD", SEARCH_KEYWORD, ARG_KEYWORD, 0, true, NULL }, { "UNSEEN", SEARCH_FLAG, ARG_NONE, FLAG_SEEN, true, NULL },
+    { "YOUNGER", SEARCH_YOUNGER, ARG_INTERVAL, 0, false, NULL },
 };
 
 struct searching {
     struct session *s;
     struct parse *p;
     struct str charset;
+    struct filters filters;
     size_t keys;                     /* so far: bounded */
+    bool fuzzy;                      /* within FUZZY */
     enum outcome outcome;            /* what to answer when parsing fails */
 };
 enum { SEARCH_KEYS = 20000 };
@@ -65,26 +73,79 @@ static bool parse_keys(struct searching *x, struct search_key *out, unsigned dep
     return true;
 }
 
+/* "$": the messages that were saved, as UIDs. */
+static bool take_saved(struct searching *x, struct search_key *out)
+{
+    const uint32_t *uids = (const uint32_t *)(const void *)x->s->saved.data;
+    const size_t n = x->s->saved.len / sizeof *uids;
+    out->type = SEARCH_UID;
+    out->ranges = arena_alloc(x->s->arena, (n + 1) * sizeof *out->ranges);
+    for (size_t i = 0; i < n; i++) {
+        if (out->range_count > 0 && out->ranges[out->range_count - 1].last + 1 == uids[i])
+            out->ranges[out->range_count - 1].last = uids[i];
+        else
+            out->ranges[out->range_count++] = (struct search_range){ uids[i], uids[i] };
+    }
+    return true;
+}
+
 static bool take_set(struct searching *x, struct search_key *out, bool uid)
 {
     struct set set;
     struct mailbox *m = x->s->mailbox;
-    const uint32_t exists = mailbox_exists(m), last = !uid ? exists : exists > 0 ? mailbox_uid(m, exists) : 0;
+    const uint32_t exists = m != NULL ? mailbox_exists(m) : 0, last = !uid ? exists : exists > 0 ? mailbox_uid(m, exists) : 0;
     if (!parse_set(x->p, &set))
         return false;
-    out->type = uid ? SEARCH_UID : SEARCH_SEQ;
+    if (set.saved)
+        return take_saved(x, out);
+    if (!numbers_allowed(x->s, uid)) {
+        x->outcome = OUTCOME_BAD;
+        return false;
+    }
+    const bool fixed = !uid && x->s->numbers_fixed;
+    out->type = uid || fixed ? SEARCH_UID : SEARCH_SEQ;
     out->ranges = arena_alloc(x->s->arena, (set.n + 1) * sizeof *out->ranges);
     out->range_count = set.n;
     for (size_t i = 0; i < set.n; i++) {
         uint32_t a = set.list[i].first == UINT32_MAX ? last : set.list[i].first;
         uint32_t b = set.list[i].last == UINT32_MAX ? last : set.list[i].last;
-        if (!uid && exists > 0 && (a > exists || b > exists || a == 0 || b == 0)) {
-            x->outcome = say(x->s, OUTCOME_BAD, NULL, "No such message");
-            return false;
+        if (a > b) {
+            const uint32_t swap = a;
+            a = b;
+            b = swap;
         }
-        out->ranges[i] = a <= b ? (struct search_range){ a, b } : (struct search_range){ b, a };
+        if (fixed && exists > 0) {               /* beyond the end is no error (RFC 7377 section 2), just nothing */
+            a = a > exists ? UINT32_MAX : mailbox_uid(m, a > 0 ? a : 1);
+            b = b > exists ? mailbox_uid(m, exists) : mailbox_uid(m, b > 0 ? b : 1);
+        }
+        out->ranges[i] = (struct search_range){ a, b };
     }
     return true;
+}
+
+/* UIDAFTER n, UIDBEFORE n (RFC 9738 section 3.2). */
+static bool take_bound(struct searching *x, struct search_key *out, bool after)
+{
+    uint32_t uid;
+    if (!parse_sp(x->p) || !parse_nz_number(x->p, &uid))
+        return false;
+    out->type = SEARCH_UID;
+    out->ranges = arena_alloc(x->s->arena, sizeof *out->ranges);
+    out->range_count = after ? uid < UINT32_MAX : uid > 1;
+    if (out->range_count > 0)
+        out->ranges[0] = after ? (struct search_range){ uid + 1, UINT32_MAX } : (struct search_range){ 1, uid - 1 };
+    return true;
+}
+
+/* [entry SP type SP] mod-sequence-valzer. One MODSEQ for all of a message: the entry is read and passed over. */
+static bool take_modseq(struct searching *x, struct search_key *out)
+{
+    struct str entry;
+    if (x->p->at < x->p->end && *x->p->at == '"'
+        && (!parse_string(x->p, &entry) || !parse_sp(x->p)
+            || !(parse_word(x->p, "all") || parse_word(x->p, "priv") || parse_word(x->p, "shared")) || !parse_sp(x->p)))
+        return false;
+    return parse_number64(x->p, &out->value);
 }
 
 static bool take_text(struct searching *x, struct str *out)
@@ -113,6 +174,15 @@ static bool take_argument(struct searching *x, const struct search_name *row, st
         return parse_sp(x->p) && parse_date(x->p, &out->day);
     case ARG_NUMBER:
         return parse_sp(x->p) && parse_number64(x->p, &out->value);
+    case ARG_INTERVAL: {
+        uint32_t seconds;
+        if (!parse_sp(x->p) || !parse_nz_number(x->p, &seconds))
+            return false;
+        out->value = seconds;
+        return true;
+    }
+    case ARG_MODSEQ:
+        return parse_sp(x->p) && take_modseq(x, out);
     case ARG_KEYWORD:
         return parse_sp(x->p) && parse_atom(x->p, &out->text);
     }
@@ -135,6 +205,7 @@ static bool named_key(struct searching *x, struct search_key *out)
             continue;
         out->type = row->type;
         out->value = row->value;
+        out->fuzzy = x->fuzzy;
         if (row->field != NULL)
             out->field = str_z(row->field);
         return take_argument(x, row, out) && (!row->negated || negate(x, out));
@@ -149,6 +220,23 @@ static bool new_key(struct searching *x, struct search_key *out)
     both[1] = (struct search_key){ .type = SEARCH_FLAG, .value = FLAG_SEEN };
     *out = (struct search_key){ .type = SEARCH_AND, .children = both, .child_count = 2 };
     return negate(x, &both[1]);
+}
+
+/* FILTER name: the keys that the user keeps under it stand here, as if in parentheses. */
+static bool take_filter(struct searching *x, struct search_key *out, unsigned depth)
+{
+    struct parse text;
+    struct searching inner = *x;
+    if (!filter_open(x->s, &inner.filters, x->charset, x->p, &text, &x->outcome))
+        return false;
+    inner.p = &text;
+    inner.charset = STR("UTF-8");
+    bool good = parse_keys(&inner, out, depth + 1) && parse_end(&text);
+    x->keys = inner.keys;
+    x->filters.metadata = inner.filters.metadata;
+    if (!good)
+        x->outcome = inner.outcome != OUTCOME_SILENT ? inner.outcome : filter_broken(x->s, &inner.filters);
+    return good;
 }
 
 static bool parse_key(struct searching *x, struct search_key *out, unsigned depth)
@@ -171,13 +259,27 @@ static bool parse_key(struct searching *x, struct search_key *out, unsigned dept
         *out = (struct search_key){ .type = SEARCH_OR, .children = both, .child_count = 2 };
         return parse_sp(p) && parse_key(x, &both[0], depth + 1) && parse_sp(p) && parse_key(x, &both[1], depth + 1);
     }
+    if (parse_word(p, "FILTER"))
+        return take_filter(x, out, depth);
     if (parse_word(p, "NEW"))
         return new_key(x, out);
     if (parse_word(p, "UID"))
         return parse_sp(p) && take_set(x, out, true);
+    if (parse_word(p, "UIDAFTER"))
+        return take_bound(x, out, true);
+    if (parse_word(p, "UIDBEFORE"))
+        return take_bound(x, out, false);
+    if (parse_word(p, "FUZZY")) {
+        const bool outer = x->fuzzy;
+        x->fuzzy = true;
+        const bool good = parse_sp(p) && parse_key(x, out, depth + 1);
+        x->fuzzy = outer;
+        return good;
+    }
     if (parse_word(p, "HEADER")) {
         struct str field;
         out->type = SEARCH_HEADER;
+        out->fuzzy = x->fuzzy;
         if (!parse_sp(p) || !parse_astring(p, &field))
             return false;
         out->field = field;
@@ -185,65 +287,16 @@ static bool parse_key(struct searching *x, struct search_key *out, unsigned dept
     }
     if (named_key(x, out))
         return true;
-    return p->at < p->end && (*p->at == '*' || (*p->at >= '0' && *p->at <= '9')) && take_set(x, out, false);
+    return p->at < p->end && (*p->at == '*' || *p->at == '$' || (*p->at >= '0' && *p->at <= '9')) && take_set(x, out, false);
 }
 
 bool search_parse(struct session *s, struct parse *p, struct str charset, struct search_key *program, enum outcome *outcome)
 {
     struct searching x = { .s = s, .p = p, .charset = charset, .outcome = OUTCOME_SILENT };
-    if (parse_keys(&x, program, 0) && parse_end(p))
+    if (parse_keys(&x, program, 0) && parse_end(p)) {
+        program->collation = s->collation;
         return true;
+    }
     *outcome = x.outcome != OUTCOME_SILENT ? x.outcome : bad_arguments(s, "search keys");
     return false;
-}
-
-struct results {
-    struct session *s;
-    bool uid;
-    struct buf found;                /* uint32_t each: told when all are known, in one line */
-};
-
-static int on_found(void *ctx, uint32_t seq)
-{
-    struct results *r = ctx;
-    const uint32_t number = r->uid ? mailbox_uid(r->s->mailbox, seq) : seq;
-    buf_add(&r->found, &number, sizeof number);
-    return 0;
-}
-
-enum outcome run_search(struct session *s, struct parse *p, bool uid)
-{
-    struct str charset = STR("UTF-8");
-    struct search_key program;
-    enum outcome outcome;
-    struct results r = { .s = s, .uid = uid };
-    struct store_error e;
-    bool good = parse_sp(p);
-    if (good && parse_word(p, "CHARSET")) {
-        good = parse_sp(p) && parse_astring(p, &charset) && parse_sp(p);
-        if (good && !text_charset_known(charset))
-            return say(s, OUTCOME_NO, "BADCHARSET (US-ASCII UTF-8)", "Unknown charset");
-    }
-    if (!good)
-        return bad_arguments(s, "SEARCH [CHARSET charset] keys");
-    if (!search_parse(s, p, charset, &program, &outcome))
-        return outcome;
-    const int rc = search_run(s->mailbox, &program, on_found, &r, &e);
-    if (rc == 0) {
-        io_puts(&s->io, "* SEARCH");
-        for (size_t at = 0; at < r.found.len; at += sizeof(uint32_t)) {
-            uint32_t number;
-            memcpy(&number, r.found.data + at, sizeof number);
-            io_puts(&s->io, " ");
-            io_number(&s->io, number);
-        }
-        io_puts(&s->io, "\r\n");
-    }
-    buf_free(&r.found);
-    return rc == 0 ? OUTCOME_OK : store_no(s, &e);
-}
-
-enum outcome cmd_search(struct session *s, struct parse *p)
-{
-    return run_search(s, p, false);
 }

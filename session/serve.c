@@ -1,5 +1,5 @@
 /*
- * The session of a user: start, end, what is told of the selected mailbox, and how strings and flags are written.
+ * The session of a user: start and end, and how strings, flags and sets are read and written.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -7,7 +7,8 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "session/command.h"
+#include "session/notify.h"
+#include "session/results.h"
 
 static void on_signal(int number)
 {
@@ -32,10 +33,40 @@ static void write_flags_back(void *ctx)
     session_flags_changed(s);
 }
 
+/* "tag", or "tag language" (session.h). */
+static struct str take_login_tag(struct session *s, struct str text)
+{
+    const char *space = memchr(text.p, ' ', text.n);
+    if (space == NULL)
+        return text;
+    const size_t n = (size_t)(space - text.p);
+    s->language = language_of_tag((struct str){ space + 1, text.n - n - 1 });
+    return (struct str){ text.p, n };
+}
+
+/* RFC 9585: how far a long command is. */
+static void on_progress(void *ctx, uint64_t done, uint64_t goal)
+{
+    struct session *s = ctx;
+    if (s->responding || s->tag.n == 0 || io_now_ms() < s->progress_at)
+        return;
+    s->progress_at = io_now_ms() + (int64_t)s->config->progress_interval * 1000;
+    io_puts(&s->io, "* OK [INPROGRESS (");
+    write_string(&s->io, s->tag);
+    if (goal > UINT32_MAX) {                     /* its numbers have 32 bits */
+        done = done * 1000 / goal;
+        goal = 1000;
+    }
+    io_printf(&s->io, " %llu %llu)] ", (unsigned long long)(done < goal ? done : goal), (unsigned long long)goal);
+    write_text(s, "Still at it");
+    io_puts(&s->io, "\r\n");
+    io_offer(&s->io);
+}
+
 int session_run(const struct session_settings *settings)
 {
     struct session s = { .config = settings->config, .state = STATE_AUTH, .arena = arena_new(), .store = settings->store,
-                         .user = settings->user };
+                         .user = settings->user, .unauthenticated = settings->unauthenticated };
     struct sigaction act = { .sa_handler = on_signal };
     sigset_t blocked;
     sigemptyset(&blocked);
@@ -48,11 +79,16 @@ int session_run(const struct session_settings *settings)
     s.io.before_wait = give_back;
     s.io.chore = write_flags_back;
     s.io.ctx = &s;
+    s.progress_at = INT64_MAX;
+    store_on_progress(s.store, on_progress, &s);
     if (settings->login_tag.n > 0) {
-        io_add(&s.io, settings->login_tag.p, settings->login_tag.n);
+        const struct str tag = take_login_tag(&s, settings->login_tag);
+        io_add(&s.io, tag.p, tag.n);
         io_puts(&s.io, " OK [CAPABILITY ");
         write_capabilities(&s.io.output, settings->config, STATE_AUTH, false);
-        io_puts(&s.io, "] Logged in\r\n");
+        io_puts(&s.io, "] ");
+        write_text(&s, "Logged in");
+        io_puts(&s.io, "\r\n");
     } else {
         session_greeting(&s.io.output, settings->config, true, false);
     }
@@ -61,7 +97,15 @@ int session_run(const struct session_settings *settings)
         mailbox_expunge(s.mailbox, NULL, 0, NULL, NULL);
     session_unselect(&s, true);
     io_flush(&s.io);
+    if (s.unauthenticated != NULL && *s.unauthenticated) {
+        io_decompress(&s.io);
+        const struct str unread = io_pending(&s.io);
+        buf_add(settings->unread, unread.p, unread.n);
+    }
     io_free(&s.io);
+    notify_free(s.notify);
+    buf_free(&s.vanished);
+    buf_free(&s.saved);
     arena_free(s.arena);
     return 0;
 }
@@ -81,98 +125,10 @@ void session_unselect(struct session *s, bool checkpoint)
         log_error("%s: %s: flags could not be written back: %s", s->user, mailbox_name_of(s->mailbox), e.text);
     mailbox_close(s->mailbox);
     s->mailbox = NULL;
+    buf_clear(&s->saved);
+    contexts_end(s);
     if (s->state == STATE_SELECTED)
         s->state = STATE_AUTH;
-}
-
-/* ---- what changed ------------------------------------------------------------------------------------------------- */
-
-static void on_expunged(void *ctx, uint32_t seq, uint32_t uid)
-{
-    struct session *s = ctx;
-    (void)uid;
-    io_puts(&s->io, "* ");
-    io_number(&s->io, seq);
-    io_puts(&s->io, " EXPUNGE\r\n");
-}
-
-static void on_exists(void *ctx, uint32_t exists, uint32_t recent)
-{
-    struct session *s = ctx;
-    io_printf(&s->io, "* %u EXISTS\r\n* %u RECENT\r\n", exists, recent);
-}
-
-static void on_flags(void *ctx, uint32_t seq)
-{
-    write_flags_response(ctx, seq, false);
-}
-
-static void write_flag_names(struct session *s, bool permanent)
-{
-    struct io *io = &s->io;
-    io_puts(io, "(\\Answered \\Flagged \\Deleted \\Seen \\Draft");
-    const char *name;
-    for (unsigned bit = 0; (name = mailbox_keyword(s->mailbox, bit)) != NULL; bit++) {
-        io_puts(io, " ");
-        io_puts(io, name);
-    }
-    if (permanent && !mailbox_keywords_full(s->mailbox))
-        io_puts(io, " \\*");
-    io_puts(io, ")");
-}
-
-void write_mailbox_flags(struct session *s)
-{
-    io_puts(&s->io, "* FLAGS ");
-    write_flag_names(s, false);
-    io_puts(&s->io, "\r\n* OK [PERMANENTFLAGS ");
-    if (mailbox_readonly(s->mailbox))
-        io_puts(&s->io, "()");
-    else
-        write_flag_names(s, true);
-    io_puts(&s->io, "] Flags that are kept\r\n");
-}
-
-static void on_keywords(void *ctx)
-{
-    write_mailbox_flags(ctx);
-}
-
-bool session_sync(struct session *s, bool expunges)
-{
-    const struct mailbox_listener l = { on_expunged, on_exists, on_flags, on_keywords, s };
-    struct store_error e;
-    if (s->mailbox == NULL || mailbox_sync(s->mailbox, expunges, &l, &e) == 0)
-        return true;
-    if (e.code == STORE_INUSE)
-        return false;                    /* a delivery is under way: told with the next command */
-    if (e.code == STORE_NONEXISTENT) {
-        log_warning("%s: %s", s->user, e.text);
-        untagged(s, "BYE [UNAVAILABLE] The selected mailbox has vanished");
-        session_unselect(s, false);
-        s->state = STATE_LOGOUT;
-        return true;
-    }
-    log_error("%s: %s", s->user, e.text);
-    return true;
-}
-
-void write_flags_response(struct session *s, uint32_t seq, bool uid)
-{
-    struct message msg;
-    if (mailbox_message(s->mailbox, seq, &msg, NULL) != 0)
-        return;
-    io_puts(&s->io, "* ");
-    io_number(&s->io, seq);
-    io_puts(&s->io, " FETCH (");
-    if (uid) {
-        io_puts(&s->io, "UID ");
-        io_number(&s->io, msg.uid);
-        io_puts(&s->io, " ");
-    }
-    io_puts(&s->io, "FLAGS ");
-    write_flags(s, msg.flags, msg.keywords, msg.recent);
-    io_puts(&s->io, ")\r\n");
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------------------ */
@@ -190,7 +146,7 @@ void write_flags(struct session *s, unsigned flags, uint64_t keywords, bool rece
             between = " ";
         }
     }
-    if (recent) {
+    if (recent && !rev2(s)) {
         io_puts(&s->io, between);
         io_puts(&s->io, "\\Recent");
         between = " ";
@@ -236,6 +192,25 @@ void write_string(struct io *io, struct str text)
     buf_addc(&io->output, '"');
 }
 
+/* A mailbox name as the store has it, which is valid UTF-8. */
+void write_utf8(struct io *io, struct str text)
+{
+    bool high = false;
+    for (size_t i = 0; i < text.n; i++)
+        high |= (unsigned char)text.p[i] >= 0x80;
+    if (!high || text.n > QUOTED_MAX) {
+        write_astring(io, text);
+        return;
+    }
+    buf_addc(&io->output, '"');
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.p[i] == '"' || text.p[i] == '\\')
+            buf_addc(&io->output, '\\');
+        buf_addc(&io->output, text.p[i]);
+    }
+    buf_addc(&io->output, '"');
+}
+
 void write_nstring(struct io *io, struct str text)
 {
     if (text.p == NULL)
@@ -260,6 +235,10 @@ void write_astring(struct io *io, struct str text)
 void write_mailbox(struct io *io, const char *name)
 {
     struct buf wire = { 0 };
+    if (io->utf8) {
+        write_utf8(io, str_z(name));
+        return;
+    }
     utf8_to_utf7(&wire, str_z(name));
     write_astring(io, buf_str(&wire));
     buf_free(&wire);
@@ -271,10 +250,12 @@ bool to_store_name(struct session *s, struct str wire, struct mailbox_name *out,
 {
     struct buf utf8 = { 0 };
     struct store_error e;
-    bool good = false;
-    if (utf7_to_utf8(&utf8, wire) != 0)
+    bool good = false, separator_last;           /* some clients put it after every name that may have children */
+    if (s->io.utf8)
+        buf_add(&utf8, wire.p, wire.n);
+    if (!s->io.utf8 && utf7_to_utf8(&utf8, wire) != 0)
         say(s, OUTCOME_NO, "CANNOT", "The mailbox name is not valid modified UTF-7");
-    else if (names_parse(store_names(s->store), buf_str(&utf8), out, directory, &e) != 0)
+    else if (names_parse(store_names(s->store), buf_str(&utf8), out, directory != NULL ? directory : &separator_last, &e) != 0)
         store_no(s, &e);
     else
         good = true;
@@ -298,10 +279,43 @@ static int by_first(const void *a, const void *b)
     return (x->first > y->first) - (x->first < y->first);
 }
 
+bool limit_messages(struct session *s, uint32_t *seqs, size_t *n)
+{
+    const size_t most = s->config->message_limit;
+    if (most == 0 || *n <= most)
+        return false;
+    memmove(seqs, seqs + *n - most, most * sizeof *seqs);
+    *n = most;
+    s->limit_uid = mailbox_uid(s->mailbox, seqs[0]);
+    for (size_t i = 0; i < most / 2; i++) {
+        const uint32_t swap = seqs[i];
+        seqs[i] = seqs[most - 1 - i];
+        seqs[most - 1 - i] = swap;
+    }
+    return true;
+}
+
+/* "$": what was saved and is there still. */
+static bool saved_to_seqs(struct session *s, uint32_t **seqs, size_t *n)
+{
+    const uint32_t *uids = (const uint32_t *)(const void *)s->saved.data;
+    const size_t most = s->saved.len / sizeof *uids;
+    *seqs = malloc((most + 1) * sizeof **seqs);
+    *n = 0;
+    for (size_t i = 0; *seqs != NULL && i < most; i++) {
+        const uint32_t seq = mailbox_seq(s->mailbox, uids[i]);
+        if (seq != 0)
+            (*seqs)[(*n)++] = seq;
+    }
+    return *seqs != NULL;
+}
+
 bool set_to_seqs(struct session *s, const struct set *set, bool uid, uint32_t **seqs, size_t *n)
 {
     struct mailbox *m = s->mailbox;
     const uint32_t exists = mailbox_exists(m);
+    if (set->saved)
+        return saved_to_seqs(s, seqs, n);
     const uint32_t last = uid ? exists > 0 ? mailbox_uid(m, exists) : 0 : exists;
     uint32_t next = 1;
     struct range *list = arena_alloc(s->arena, (set->n + 1) * sizeof *list);

@@ -23,11 +23,13 @@ struct greeter_settings {
     struct login_service login;
     bool plaintext_login;          /* LOGIN, PLAIN, LOGIN mechanism offered; else LOGINDISABLED and NO [PRIVACYREQUIRED] */
     bool greeted;                  /* the greeting line has been written by the monitor already */
+    struct str pending;            /* input that an earlier session of the connection had read already */
     int in, out;
 };
 struct greeter_result {
     bool granted;                  /* else the connection is over: BYE was said or the client went */
-    struct buf tag;                /* of the command that logged in, answered by the session */
+    struct buf tag;                /* of the command that logged in, answered by the session; if LANGUAGE was used, a space and
+                                      the language's tag follow */
     struct buf pending;            /* input read but not used */
 };
 /* Writes the greeting's text, with CRLF ("* OK [CAPABILITY ...] host ..."), or "* PREAUTH ...". */
@@ -38,9 +40,12 @@ struct session_settings {
     const struct config *config;
     struct store *store;
     const char *user;
-    struct str login_tag;          /* "tag OK [CAPABILITY ...] Logged in" is written first; empty: PREAUTH greeting is */
+    struct str login_tag;          /* greeter_result.tag: "tag OK [CAPABILITY ...] Logged in" is written first; empty: PREAUTH greeting is */
     struct str pending;            /* input that the greeter had read already */
     int in, out;
+    /* Not NULL: UNAUTHENTICATE is offered. After it *unauthenticated is true and unread has the input that was not used. */
+    bool *unauthenticated;
+    struct buf *unread;
 };
 /* Serves until LOGOUT, end of input, time-out or SIGTERM. Returns the exit status of the process (0 unless we failed). */
 int session_run(const struct session_settings *settings);

@@ -319,7 +319,7 @@ int box_finish(struct box *b, struct index_txn *t, struct box_record *rec, struc
 
 void keywords_text(struct buf *out, const struct buf *names, uint64_t bits)
 {
-    const char *p = names->data, *end = p + names->len;
+    const char *p = names->len > 0 ? names->data : "", *end = p + names->len;
     const char *between = "";
     for (unsigned bit = 0; p < end && bits >> bit != 0; bit++, p += strlen(p) + 1) {
         if (bits >> bit & 1) {

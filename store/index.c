@@ -367,23 +367,3 @@ int index_delete_cache(struct index_txn *t, uint64_t id, uint32_t uid, struct st
     index_key(key, id, uid);
     return index_del(t, TABLE_CACHE, key, sizeof key, e);
 }
-
-int index_put_expunged(struct index_txn *t, uint64_t id, uint64_t modseq, const uint32_t *uids, size_t n, struct store_error *e)
-{
-    unsigned char key[16];
-    struct buf ranges = { 0 };
-    for (size_t i = 0; i < n;) {
-        size_t j = i + 1;
-        while (j < n && uids[j] == uids[j - 1] + 1)
-            j++;
-        const uint32_t range[2] = { uids[i], uids[j - 1] };
-        buf_add(&ranges, range, sizeof range);
-        i = j;
-    }
-    index_key(key, id, (uint32_t)(modseq >> 32));
-    for (int i = 0; i < 4; i++)
-        key[12 + i] = (unsigned char)(modseq >> (24 - 8 * i));
-    const int rc = ranges.len == 0 ? 0 : index_put(t, TABLE_EXPUNGED, key, sizeof key, ranges.data, ranges.len, e);
-    buf_free(&ranges);
-    return rc;
-}

@@ -61,8 +61,9 @@ enum box_bits {
     BOX_MBOXO = 4           /* indexed with quoting = mboxo */
 };
 struct box_record {
-    uint64_t id;
+    uint64_t id, object_id;                       /* object_id: of MAILBOXID */
     uint64_t highestmodseq, expunge_modseq;       /* expunge_modseq: of the last expunge */
+    uint64_t history_modseq;                      /* all expunges after it are known */
     uint64_t size_sum;
     struct file_identity file;
     uint64_t base_offset;                         /* file offset of the X-IMAPbase or X-IMAP line */
@@ -72,6 +73,7 @@ struct box_record {
     uint32_t exists, unseen, deleted, dirty, unwritten;
     uint32_t next_chunk, chunk_count, keyword_count;
     uint32_t bits;
+    uint32_t history_count;                       /* about how many expunges are remembered */
 };
 
 struct index;
@@ -144,4 +146,11 @@ int index_delete_cache(struct index_txn *t, uint64_t id, uint32_t uid, struct st
 
 /* Expunged UIDs, for VANISHED: n ascending UIDs that went at modseq. */
 int index_put_expunged(struct index_txn *t, uint64_t id, uint64_t modseq, const uint32_t *uids, size_t n, struct store_error *e);
+/* To be called after it: one more is remembered, or the oldest are forgotten, which *box (not stored) then says. */
+int index_trim_expunged(struct index_txn *t, struct box_record *box, struct store_error *e);
+/* Calls each with the ranges that went after the MODSEQ `above`, in the order of going. */
+int index_each_expunged(struct index_txn *t, uint64_t id, uint64_t above, void (*each)(void *ctx, uint32_t first, uint32_t last),
+                        void *ctx, struct store_error *e);
+/* A MAILBOXID (RFC 8474) for *box (not stored) of new UIDVALIDITY: that, unless another mailbox has it. */
+int index_new_object_id(struct index_txn *t, struct box_record *box, struct store_error *e);
 #endif

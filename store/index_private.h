@@ -3,7 +3,7 @@
 #include "store/index.h"
 
 /* What index.c and index_chunk.c share. */
-enum { INDEX_VERSION = 2, TOUCHED = 8 << 20, RESERVE = 1 << 20, LOCK_ROOM = 80 << 10 };      /* octets */
+enum { INDEX_VERSION = 3, TOUCHED = 8 << 20, RESERVE = 1 << 20, LOCK_ROOM = 80 << 10 };      /* octets */
 enum table { TABLE_NAMES, TABLE_BOX, TABLE_KEYWORDS, TABLE_CHUNKS, TABLE_CHUNK, TABLE_CACHE, TABLE_EXPUNGED, TABLE_COUNT };
 struct index {
     MDB_env *env;

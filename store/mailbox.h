@@ -30,8 +30,7 @@ void mailbox_info(struct mailbox *m, struct mailbox_status *out);      /* of the
 /* STATUS of a mailbox that need not be open; brings the index up to date first. Does not claim \Recent. */
 int mailbox_status(struct store *s, const struct mailbox_name *name, struct mailbox_status *out, struct store_error *e);
 
-/* What an EXPUNGE would free: octets of the file that messages with \Deleted take (STATUS DELETED-STORAGE, RFC 9208). Reads the
- * records of those parts of the mailbox that have such messages. */
+/* How many octets of the file an EXPUNGE would free (RFC 9208 section 4.1.4). */
 int mailbox_deleted_storage(struct store *s, const struct mailbox_name *name, uint64_t *octets, struct store_error *e);
 
 uint32_t mailbox_exists(const struct mailbox *m);
@@ -57,6 +56,16 @@ struct mailbox_listener {
  * stay in the view (reading them gives STORE_EXPUNGED) until a later call with it. Cheap when nothing changed: one fstat
  * and one index look-up. A mailbox whose file has vanished or whose UIDVALIDITY changed: -1, STORE_NONEXISTENT. */
 int mailbox_sync(struct mailbox *m, bool expunges, const struct mailbox_listener *l, struct store_error *e);
+/* The MODSEQ up to which the client has been told everything (RFC 7162 section 6): lower than the newest while messages that
+ * are gone still wait for a mailbox_sync that may tell so (mailbox_expunges_pending). */
+uint64_t mailbox_modseq(const struct mailbox *m);
+bool mailbox_expunges_pending(const struct mailbox *m);
+/* Leaves those of *n ascending seqs that changed after the MODSEQ `above` (or are gone). Cost follows the blocks that changed. */
+int mailbox_changed(struct mailbox *m, uint64_t above, uint32_t *seqs, size_t *n, struct store_error *e);
+/* Calls each with the ranges of UIDs, ascending, that went after the MODSEQ `above` and that the view does not show; all UIDs
+ * that are not there if that is not remembered so far back (RFC 7162 section 3.2.6). */
+int mailbox_vanished(struct mailbox *m, uint64_t above, void (*each)(void *ctx, uint32_t first, uint32_t last), void *ctx,
+                     struct store_error *e);
 /* Descriptor (inotify) that becomes readable when the file or the index may have changed; -1 if there is none. The caller
  * polls it, calls mailbox_watch_clear, then mailbox_sync. */
 int mailbox_watch(struct mailbox *m);
@@ -95,10 +104,20 @@ void mailbox_cache_get(struct mailbox *m, const struct message *msg, struct str 
 void mailbox_cache_put(struct mailbox *m, const struct message *msg, struct str blob);
 void mailbox_cache_flush(struct mailbox *m);
 
+/* The session is told of progress (store_on_progress): messages done of so many. */
+void mailbox_progress(const struct mailbox *m, uint64_t done, uint64_t goal);
+
 /* STORE. For each seq in seqs: mode 0 replaces, 1 adds, -1 removes. FLAG_OLD is never touched. changed (may be NULL) is
  * called with each seq that exists still, in order, whether or not its flags changed. Own changes are not told again by
  * mailbox_sync. *gone (may be NULL) counts messages expunged meanwhile. */
-struct flag_change { int mode; unsigned flags; uint64_t keywords; };
+struct flag_change {
+    int mode;
+    unsigned flags;
+    uint64_t keywords;
+    bool conditional;              /* only messages whose MODSEQ is at most unchanged_since; others are left as they are, */
+    uint64_t unchanged_since;
+    struct buf *failed;            /* and their UIDs (uint32_t) put here */
+};
 int mailbox_store(struct mailbox *m, const uint32_t *seqs, size_t n, const struct flag_change *c,
                   void (*changed)(void *ctx, uint32_t seq), void *ctx, size_t *gone, struct store_error *e);
 
@@ -125,6 +144,9 @@ int append_message(struct append *a, const struct append_message *msg, struct st
 int append_data(struct append *a, const char *bytes, size_t n, struct store_error *e);
 int append_commit(struct append *a, uint32_t *uidvalidity, uint32_t **uids, size_t *count, struct store_error *e);  /* frees a */
 void append_abort(struct append *a);
+/* REPLACE: commits the one message of a, and the message uid of the view's mailbox m goes, both or none, also when the process or
+ * the machine dies. The view learns of it by mailbox_sync. STORE_EXPUNGED: uid is gone already; nothing was appended. Frees a. */
+int append_replace(struct append *a, struct mailbox *m, uint32_t uid, uint32_t *uidvalidity, uint32_t *fresh, struct store_error *e);
 
 /* COPY and MOVE of messages of the view to another (or the same) mailbox, flags, keywords and INTERNALDATE kept. All or
  * nothing, durable. *src_uids, *dst_uids: arrays of *count, owned by the caller. MOVE removes the originals after the copies

@@ -17,7 +17,14 @@ struct store {
     bool durable_flags;              /* STORE writes flags into the mbox at once */
     void (*warning)(const char *text);       /* may be NULL */
     struct mbox_lock_session locks;
+    void (*progress)(void *ctx, uint64_t done, uint64_t goal);   /* may be NULL */
+    void *progress_ctx;
 };
+static inline void store_progress(const struct store *s, uint64_t done, uint64_t goal)
+{
+    if (s->progress != NULL)
+        s->progress(s->progress_ctx, done, goal);
+}
 
 /* One mbox file and its place in the index, without a view. */
 struct box {
@@ -66,6 +73,7 @@ struct mailbox {
     bool readonly, pending_expunges;
     uint32_t uidvalidity, uidnext;           /* uidnext: of the view */
     uint64_t modseq, expunge_modseq;         /* up to which the view has been told */
+    uint64_t pending_since;                  /* up to which all had been told before pending_expunges */
     uint32_t *uids;
     uint32_t exists, capacity;
     struct buf recent;                       /* struct uid_range: what this session saw first */

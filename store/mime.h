@@ -57,4 +57,6 @@ void mime_envelope_parse(struct str header, struct mime_envelope *out, struct ar
 void mime_addresses_parse(struct str value, struct mime_addresses *out, struct arena *a);
 /* Date field of RFC 5322 (with its obsolete forms) to seconds since 1970 UTC and the zone in minutes. 0 or -1. */
 int mime_date_parse(struct str value, int64_t *date, int *zone);
+/* A Date field whose time cannot be read: 00:00:00 UTC of its day. 0 or -1. */
+int mime_day_parse(struct str value, int64_t *date);
 #endif

@@ -227,29 +227,47 @@ static int date_field_zone(struct mime_lex *x)
     return zone;
 }
 
+/* Up to the year. */
+static bool date_field_day(struct mime_lex *x, int *year, int *month, int *day)
+{
+    int year_digits;
+
+    mime_lex_cfws(x);
+    if (x->p < x->end && (*x->p < '0' || *x->p > '9')) {    /* day of the week */
+        while (x->p < x->end && (unsigned char)*x->p > ' ' && *x->p != ',' && *x->p != '(') x->p++;
+        mime_lex_cfws(x);
+        mime_lex_char(x, ',');
+    }
+    if (!digits(x, 1, 2, day, NULL)) return false;
+    mime_lex_cfws(x);
+    mime_lex_char(x, '-');
+    if (x->end - x->p < 3 || (*month = date_month(x->p)) == 0) return false;
+    while (x->p < x->end && ((*x->p >= 'a' && *x->p <= 'z') || (*x->p >= 'A' && *x->p <= 'Z'))) x->p++;
+    mime_lex_cfws(x);
+    mime_lex_char(x, '-');
+    if (!digits(x, 2, 4, year, &year_digits)) return false;
+    if (year_digits == 2) *year += *year < 50 ? 2000 : 1900;
+    if (year_digits == 3) *year += 1900;
+    return date_valid(*year, *month, *day);
+}
+
 int mime_date_parse(struct str value, int64_t *date, int *zone)
 {
     struct mime_lex x = mime_lex_of(value);
-    int day, month, year, year_digits, hour, minute, second;
+    int day, month, year, hour, minute, second;
 
-    mime_lex_cfws(&x);
-    if (x.p < x.end && (*x.p < '0' || *x.p > '9')) {        /* day of the week */
-        while (x.p < x.end && (unsigned char)*x.p > ' ' && *x.p != ',' && *x.p != '(') x.p++;
-        mime_lex_cfws(&x);
-        mime_lex_char(&x, ',');
-    }
-    if (!digits(&x, 1, 2, &day, NULL)) return -1;
-    mime_lex_cfws(&x);
-    mime_lex_char(&x, '-');
-    if (x.end - x.p < 3 || (month = date_month(x.p)) == 0) return -1;
-    while (x.p < x.end && ((*x.p >= 'a' && *x.p <= 'z') || (*x.p >= 'A' && *x.p <= 'Z'))) x.p++;
-    mime_lex_cfws(&x);
-    mime_lex_char(&x, '-');
-    if (!digits(&x, 2, 4, &year, &year_digits)) return -1;
-    if (year_digits == 2) year += year < 50 ? 2000 : 1900;
-    if (year_digits == 3) year += 1900;
-    if (!date_valid(year, month, day) || !clock_time(&x, &hour, &minute, &second)) return -1;
+    if (!date_field_day(&x, &year, &month, &day) || !clock_time(&x, &hour, &minute, &second)) return -1;
     *zone = date_field_zone(&x);
     *date = date_seconds(year, month, day, hour, minute, second, *zone);
+    return 0;
+}
+
+int mime_day_parse(struct str value, int64_t *date)
+{
+    struct mime_lex x = mime_lex_of(value);
+    int day, month, year;
+
+    if (!date_field_day(&x, &year, &month, &day)) return -1;
+    *date = date_seconds(year, month, day, 0, 0, 0, 0);
     return 0;
 }

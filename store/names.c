@@ -396,7 +396,7 @@ int names_delete(struct names *n, const struct mailbox_name *name, struct store_
         return store_fail(e, STORE_IO, errno, "%s", name->text);
     int rc = unlinkat(parent, leaf, there & NAME_DIRECTORY ? AT_REMOVEDIR : 0);
     if (rc != 0)
-        rc = errno == ENOTEMPTY || errno == EEXIST ? store_fail(e, STORE_CANNOT, 0, "%s is a directory that is not empty", name->text)
+        rc = errno == ENOTEMPTY || errno == EEXIST ? store_fail(e, STORE_CANNOT, ENOTEMPTY, "%s is a directory that is not empty", name->text)
             : store_fail(e, STORE_IO, errno, "%s", name->text);
     else if (sync_dir(parent) != 0)
         rc = store_fail(e, STORE_IO, errno, "%s", name->text);

@@ -220,7 +220,7 @@ static int note_removed(struct index_txn *t, const struct plan *p, struct box_re
     }
     if (rc == 0 && n > 0) {
         rec->expunge_modseq = ++rec->highestmodseq;
-        rc = index_put_expunged(t, rec->id, rec->highestmodseq, uids, n, e);
+        rc = index_put_expunged(t, rec->id, rec->highestmodseq, uids, n, e) == 0 ? index_trim_expunged(t, rec, e) : -1;
     }
     free(uids);
     return rc;

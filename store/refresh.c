@@ -94,6 +94,7 @@ static bool plausible_uid(struct scan_result *s, uint32_t x)
 }
 
 static int stage_add(struct scan_result *s);
+enum { PROGRESS_EACH = 256 };          /* messages */
 
 static int take_message(void *ctx, const struct scanned *found)
 {
@@ -114,6 +115,8 @@ static int take_message(void *ctx, const struct scanned *found)
         s->x_uid = xreallocarray(s->x_uid, s->capacity, sizeof *s->x_uid);
         s->file_uid = xreallocarray(s->file_uid, s->capacity, sizeof *s->file_uid);
     }
+    if (++s->seen % PROGRESS_EACH == 0)
+        store_progress(s->store, found->record.offset, s->goal);
     struct message_record *r = &s->list[s->n];
     const bool has_uid = meta->has_uid && plausible_uid(s, meta->uid);
     *r = found->record;
@@ -146,8 +149,8 @@ static int begin_box(struct index_txn *t, struct match *m, struct store_error *e
     else if (index_new_uidvalidity(t, &rec->uidvalidity, e) != 0)
         return -1;
     rec->uidnext = 1;
-    rec->highestmodseq = clock_modseq();
-    return 0;
+    rec->highestmodseq = rec->history_modseq = clock_modseq();
+    return index_new_object_id(t, rec, e);
 }
 
 /* Messages that the file calls old are not \Recent, up to the first that is new: one that claims to be old takes the mark from
@@ -275,6 +278,16 @@ static int stage_end(struct index_txn *t, struct stage *g, struct scan_result *s
 
 /* ---- the steps, continued ----------------------------------------------------------------------------------------- */
 
+/* A file that was only touched has changed nothing that a client knows: its HIGHESTMODSEQ stays. */
+static void modseq_unused(struct match *m)
+{
+    for (size_t i = 0; i < m->found->n; i++)
+        if (m->found->list[i].modseq == m->modseq)
+            return;
+    if (m->gone_n == 0)
+        m->rec->highestmodseq--;
+}
+
 static int store_all(struct index_txn *t, struct match *m, struct store_error *e)
 {
     struct box_record *rec = m->rec;
@@ -282,6 +295,7 @@ static int store_all(struct index_txn *t, struct match *m, struct store_error *e
     m->modseq = ++rec->highestmodseq;
     match_begin_uids(m);
     match_everything(m);
+    modseq_unused(m);
     note_sealed(rec, s, m->base);
     claim_old(rec, s->list, s->n, m->old_n == 0);
     for (size_t i = 0; i < m->gone_n; i++)
@@ -292,7 +306,7 @@ static int store_all(struct index_txn *t, struct match *m, struct store_error *e
             return -1;
     if (m->gone_n > 0) {
         rec->expunge_modseq = m->modseq;
-        if (index_put_expunged(t, rec->id, m->modseq, m->gone, m->gone_n, e) != 0)
+        if (index_put_expunged(t, rec->id, m->modseq, m->gone, m->gone_n, e) != 0 || index_trim_expunged(t, rec, e) != 0)
             return -1;
     }
     return index_put_all(t, rec, s->list, s->n, e);
@@ -312,6 +326,7 @@ static int store_tail(struct index_txn *t, struct match *m, const struct message
         match_set_new(m, i, &last, now);
     for (size_t i = 0; i < s->n; i++)
         match_check_block(m, i);
+    modseq_unused(m);
     claim_old(rec, s->list + 1, s->n - 1, false);
     return index_append(t, rec, s->list, s->n, true, e);
 }
@@ -361,6 +376,9 @@ static bool quoting_fits(const struct box *b, const struct box_record *rec)
 static void begin_scan(const struct box *b, const struct before *was, struct scan_result *s)
 {
     memset(s, 0, sizeof *s);
+    struct stat st;
+    s->store = b->store;
+    s->goal = fstat(b->fd, &st) == 0 ? (uint64_t)st.st_size : 0;
     s->mboxo = b->store->settings->mboxo;
     s->uidvalidity = was->known ? was->rec.uidvalidity : 0;
     buf_add(&s->keywords, was->keywords.data, was->keywords.len);

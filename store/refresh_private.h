@@ -8,6 +8,9 @@ struct scan_result {
     struct message_record *list;
     uint32_t *x_uid, *file_uid;       /* X-UID where it is believed, and as it stands there; 0: none */
     size_t n, capacity;
+    const struct store *store;        /* for progress, and of how many octets */
+    uint64_t goal;
+    unsigned seen;
     struct stage *stage;              /* NULL: all stay in the list */
     struct buf keywords;              /* names, extended as they are met */
     bool mboxo, pseudo, has_base;

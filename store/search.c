@@ -7,6 +7,7 @@
 #include "store/search.h"
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "base/arena.h"
 #include "base/xmalloc.h"
 #include "store/date.h"
@@ -25,6 +26,7 @@ struct search {
     struct buf header, body;
     struct mime_part *root;
     struct arena *arena;
+    int64_t now;
 };
 
 /* ---- the message in hand ------------------------------------------------------------------------------------------------ */
@@ -166,7 +168,8 @@ static int match_field(void *ctx, struct str name, struct str value, struct str 
     struct field_search *f = ctx;
     (void)whole;
     if (name.n != f->key->field.n || !str_ieq(name, f->key->field)) return 0;
-    f->found = text_needle_in_header(f->key->needle, value);
+    f->found = true;
+    for (size_t i = 0; i < f->key->needle_count; i++) f->found &= text_needle_in_header(f->key->needles[i], value);
     return f->found;
 }
 
@@ -198,7 +201,11 @@ static bool sent_day(struct search *s, int64_t *day)
 
     if (!need_header(s, &header)) return false;
     mime_header_each(header, first_date, &value);
-    if (!value.p || mime_date_parse(value, &date, &zone) != 0) return false;
+    if (!value.p) return false;
+    if (mime_date_parse(value, &date, &zone) != 0) {
+        if (mime_day_parse(value, &date) != 0) return false;
+        zone = 0;                                      /* the time is disregarded: it need not be readable */
+    }
     *day = date_day_of(date, zone);
     return true;
 }
@@ -206,8 +213,17 @@ static bool sent_day(struct search *s, int64_t *day)
 static bool match_content(struct search *s, const struct search_key *k)
 {
     if (!need_root(s)) return false;
-    const int rc = text_search(s->root, k->needle, k->type == SEARCH_TEXT, read_message, s);
-    return rc < 0 ? give_up(s) : rc == 1;
+    for (size_t i = 0; i < k->needle_count; i++) {
+        const int rc = text_search(s->root, k->needles[i], k->type == SEARCH_TEXT, read_message, s);
+        if (rc < 0) return give_up(s);
+        if (rc == 0) return false;
+    }
+    return true;
+}
+
+static int64_t saved_day(const struct message *m)
+{
+    return date_day_of(m->save_date, date_local_zone(m->save_date));
 }
 
 /* A key that is answered by the record. */
@@ -222,6 +238,12 @@ static bool match_record(struct search *s, const struct search_key *k)
     case SEARCH_BEFORE: return date_day_of(m->date, m->zone) < k->day;
     case SEARCH_ON: return date_day_of(m->date, m->zone) == k->day;
     case SEARCH_SINCE: return date_day_of(m->date, m->zone) >= k->day;
+    case SEARCH_SAVEDBEFORE: return saved_day(m) < k->day;
+    case SEARCH_SAVEDON: return saved_day(m) == k->day;
+    case SEARCH_SAVEDSINCE: return saved_day(m) >= k->day;
+    case SEARCH_OLDER: return m->date <= s->now - (int64_t)k->value;
+    case SEARCH_YOUNGER: return m->date >= s->now - (int64_t)k->value;
+    case SEARCH_MODSEQ: return m->modseq >= k->value;
     case SEARCH_LARGER: return m->size > k->value;
     case SEARCH_SMALLER: return m->size < k->value;
     default: return false;
@@ -270,6 +292,7 @@ static enum cost prepare_children(struct search_key *k)
     size_t n = 0;
 
     for (size_t i = 0; i < k->child_count; i++) {
+        k->children[i].collation = k->collation;
         const enum cost c = prepare(&k->children[i]);
         costs[i] = (unsigned char)c;
         if (c > most) most = c;
@@ -283,12 +306,64 @@ static enum cost prepare_children(struct search_key *k)
     return most;
 }
 
+static void add_needle(struct search_key *k, struct str text)
+{
+    k->needles = xreallocarray(k->needles, k->needle_count + 1, sizeof(struct text_needle *));
+    k->needles[k->needle_count++] = text_needle_new(k->collation, text);
+}
+
+/* The words of a FUZZY text; of a long one the last letters may be others. */
+static void make_needles(struct search_key *k)
+{
+    enum { LONG_WORD = 5, WORDS = 100 };
+    const char *p = k->text.p, *end = p + k->text.n;
+
+    if (k->needle_count) return;
+    while (k->fuzzy && p < end && k->needle_count < WORDS) {
+        const char *from = p;
+        while (p < end && (unsigned char)*p > ' ') p++;
+        size_t n = (size_t)(p - from);
+        if (n > LONG_WORD) n--;
+        while (n > 1 && ((unsigned char)from[n] & 0xc0) == 0x80) n--;      /* no part of a character */
+        if (p > from) add_needle(k, (struct str){ from, n });
+        while (p < end && (unsigned char)*p <= ' ') p++;
+    }
+    if (!k->needle_count) add_needle(k, k->text);
+}
+
+void search_not_fuzzy(struct search_key *k)
+{
+    k->fuzzy = false;
+    for (size_t i = 0; i < k->child_count; i++) search_not_fuzzy(&k->children[i]);
+}
+
+static int compare_ranges(const void *pa, const void *pb)
+{
+    const struct search_range *a = pa, *b = pb;
+    return a->first < b->first ? -1 : a->first > b->first;
+}
+
+/* A set may name its ranges in any order, and a number twice: in order and apart, for in_ranges and narrow. */
+static void order_ranges(struct search_key *k)
+{
+    size_t n = 0;
+
+    if (k->range_count) qsort(k->ranges, k->range_count, sizeof *k->ranges, compare_ranges);
+    for (size_t i = 0; i < k->range_count; i++) {
+        const struct search_range r = k->ranges[i];
+        if (n == 0 || r.first > k->ranges[n - 1].last) k->ranges[n++] = r;
+        else if (r.last > k->ranges[n - 1].last) k->ranges[n - 1].last = r.last;
+    }
+    k->range_count = n;
+}
+
 static enum cost prepare(struct search_key *k)
 {
     switch (k->type) {
-    case SEARCH_ALL:
     case SEARCH_SEQ:
-    case SEARCH_UID: return COST_SET;
+    case SEARCH_UID: order_ranges(k);
+        return COST_SET;
+    case SEARCH_ALL: return COST_SET;
     case SEARCH_AND:
     case SEARCH_OR:
     case SEARCH_NOT: return prepare_children(k);
@@ -298,7 +373,7 @@ static enum cost prepare(struct search_key *k)
     case SEARCH_HEADER:
     case SEARCH_BODY:
     case SEARCH_TEXT:
-        if (!k->needle) k->needle = text_needle_new(k->text);
+        make_needles(k);
         return k->type == SEARCH_HEADER ? COST_HEADER : COST_CONTENT;
     default: return COST_RECORD;
     }
@@ -307,23 +382,25 @@ static enum cost prepare(struct search_key *k)
 static void unprepare(struct search_key *k)
 {
     for (size_t i = 0; i < k->child_count; i++) unprepare(&k->children[i]);
-    text_needle_free(k->needle);
-    k->needle = NULL;
+    for (size_t i = 0; i < k->needle_count; i++) text_needle_free(k->needles[i]);
+    free(k->needles);
+    k->needles = NULL;
+    k->needle_count = 0;
 }
 
 /* The first and last sequence number that can match, as far as sets that must match say. */
-static void narrow(const struct search *s, const struct search_key *k, uint32_t *first, uint32_t *last)
+void search_narrow(const struct mailbox *m, const struct search_key *k, uint32_t *first, uint32_t *last)
 {
     if (k->type == SEARCH_AND)
-        for (size_t i = 0; i < k->child_count; i++) narrow(s, &k->children[i], first, last);
+        for (size_t i = 0; i < k->child_count; i++) search_narrow(m, &k->children[i], first, last);
     if (k->type != SEARCH_SEQ && k->type != SEARCH_UID) return;
     uint32_t low = *last + 1, high = 0;
     if (k->range_count) {
         low = k->ranges[0].first;
         high = k->ranges[k->range_count - 1].last;
         if (k->type == SEARCH_UID) {
-            low = mailbox_seq_from(s->mailbox, low);
-            high = high == UINT32_MAX ? mailbox_exists(s->mailbox) : mailbox_seq_from(s->mailbox, high + 1) - 1;
+            low = mailbox_seq_from(m, low);
+            high = high == UINT32_MAX ? mailbox_exists(m) : mailbox_seq_from(m, high + 1) - 1;
         }
     }
     if (low > *first) *first = low;
@@ -351,16 +428,17 @@ int search_run(struct mailbox *m, struct search_key *program, int (*found)(void 
                struct store_error *e)
 {
     struct store_error own = { .code = STORE_OK };
-    struct search s = { .mailbox = m, .error = e ? e : &own };
+    struct search s = { .mailbox = m, .error = e ? e : &own, .now = time(NULL) };
     uint32_t seq = 1, last = mailbox_exists(m), matches[BATCH];
     bool stopped = false;
 
     prepare(program);
     s.arena = arena_new();
-    narrow(&s, program, &seq, &last);
+    search_narrow(m, program, &seq, &last);
     while (seq <= last && !stopped && !s.failed) {
         const size_t n = run_batch(&s, program, &seq, last, matches);
         for (size_t i = 0; i < n && !stopped && !s.failed; i++) stopped = found(ctx, matches[i]) != 0;
+        mailbox_progress(m, seq - 1, last);
     }
     unprepare(program);
     arena_free(s.arena);

@@ -26,7 +26,7 @@ static int open_index_dir(const char *path)
     do
         fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     while (fd < 0 && errno == EINTR);
-    if (fd < 0 && errno == ENOENT && mkdir(path, 0700) == 0) {
+    if (fd < 0 && errno == ENOENT && (mkdir(path, 0700) == 0 || errno == EEXIST)) {      /* or another session made it */
         fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         const int parent = fd < 0 ? -1 : openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (parent >= 0 && (fsync(parent) != 0 || close(parent) != 0))       /* the journal in it must not be lost with it */
@@ -81,6 +81,12 @@ static int open_index(struct store *s, struct store_error *e, void (*warning)(co
     if (text[0] != 0 && warning != NULL)
         warning(text);
     return s->index != NULL ? 0 : -1;
+}
+
+void store_on_progress(struct store *s, void (*progress)(void *ctx, uint64_t done, uint64_t goal), void *ctx)
+{
+    s->progress = progress;
+    s->progress_ctx = ctx;
 }
 
 int store_open(struct store **out, const struct store_settings *settings, void (*warning)(const char *text), struct store_error *e)

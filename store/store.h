@@ -62,5 +62,12 @@ int store_open(struct store **out, const struct store_settings *settings,
 void store_watch(struct store *s, sigjmp_buf *back);
 void store_give_up(const struct store_settings *settings);
 void store_close(struct store *s);
+/* progress is called during long work (first reading of a mailbox, SEARCH, COPY), often, perhaps while a mailbox is locked: how
+ * much is done of how much (in octets or messages). It must not call the store. */
+void store_on_progress(struct store *s, void (*progress)(void *ctx, uint64_t done, uint64_t goal), void *ctx);
+/* An inotify descriptor that becomes readable when any mailbox, directory, subscription or the index may have changed; inotify
+ * -1 makes one, else new directories are added. -1: none can be had. store_watch_clear takes what it says. */
+int store_watch_all(struct store *s, int inotify);
+void store_watch_clear(int inotify);
 const struct store_settings *store_settings_of(const struct store *s);
 #endif

@@ -6,17 +6,23 @@
 #include "base/buf.h"
 #include "store/mime.h"
 
-/* Text as a person reads it: charsets (iconv), RFC 2047 words, RFC 2231 values, transfer encodings, and comparison that
- * ignores case (utf8proc: NFKD-free casefold of NFC; the same on needle and haystack). Everything is UTF-8 inside; octets
+/* Text as a person reads it: charsets (iconv), RFC 2047 words, RFC 2231 values, transfer encodings, and comparison by
+ * a collation (the same on needle and haystack). Everything is UTF-8 inside; octets
  * that do not fit their charset become U+FFFD, an unknown charset is read as UTF-8, failing that as ISO-8859-1. */
 bool text_charset_known(struct str charset);                       /* for SEARCH CHARSET: NO [BADCHARSET] */
 int text_to_utf8(struct buf *out, struct str charset, struct str in);   /* 0, or -1 charset unknown */
 void text_decode_header(struct buf *out, struct str value);        /* unfolded, encoded words decoded */
-void text_fold(struct buf *out, struct str utf8);                  /* case-folded form for comparing */
+void text_decode_words(struct buf *out, struct str value);         /* the same, other octets as they are: perhaps no UTF-8 */
+
+/* How text is compared: i;unicode-casemap (RFC 5051), i;ascii-casemap and i;octet (RFC 4790). */
+enum collation { COLLATE_CASEMAP, COLLATE_ASCII, COLLATE_OCTET };
+/* Appends the form for comparing: equality, order and substrings of texts are those of their forms' octets. A text
+ * that is not UTF-8 stays as it is (RFC 5051 section 2, step 1b). */
+void text_fold(enum collation collation, struct buf *out, struct str utf8);
 
 /* A substring being looked for; text is UTF-8. */
 struct text_needle;
-struct text_needle *text_needle_new(struct str utf8);
+struct text_needle *text_needle_new(enum collation collation, struct str utf8);
 void text_needle_free(struct text_needle *n);
 bool text_needle_in_header(const struct text_needle *n, struct str value);    /* decodes the value first */
 /* Looks in the decoded text of a body: every text part (text and message types; encoded headers of attached messages

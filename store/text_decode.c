@@ -217,21 +217,22 @@ static const char *words_decode(struct buf *out, struct word w, const char *end,
     return w.end;
 }
 
-/* Octets that are not in an encoded word: unfolded; 8-bit ones are UTF-8, if they can be. */
-static void add_plain(struct buf *out, const char *p, const char *end)
+/* Octets that are not in an encoded word: unfolded; 8-bit ones are UTF-8, if they can be, or, without guess, as they are. */
+static void add_plain(struct buf *out, const char *p, const char *end, bool guess)
 {
     struct charset c = { .kind = CHARSET_GUESS, .cd = (iconv_t)-1 };
 
     while (p < end) {
         const char *q = p;
         while (q < end && *q != '\r' && *q != '\n') q++;
-        charset_feed(&c, out, p, (size_t)(q - p));
+        if (guess) charset_feed(&c, out, p, (size_t)(q - p));
+        else buf_add(out, p, (size_t)(q - p));
         for (p = q; p < end && (*p == '\r' || *p == '\n'); ) p++;
     }
     charset_end(&c, out);
 }
 
-void header_decode(struct buf *out, struct str value, struct charset_cache *cache)
+static void decode(struct buf *out, struct str value, struct charset_cache *cache, bool guess)
 {
     const char *p = skip_blank(value.p, value.p + value.n), *const end = value.p + value.n, *plain = p;
     struct word w;
@@ -243,15 +244,27 @@ void header_decode(struct buf *out, struct str value, struct charset_cache *cach
             p = mark + 2;
             continue;
         }
-        add_plain(out, plain, mark);
+        add_plain(out, plain, mark, guess);
         plain = p = words_decode(out, w, end, cache);
     }
-    add_plain(out, plain, end);
+    add_plain(out, plain, end, guess);
+}
+
+void header_decode(struct buf *out, struct str value, struct charset_cache *cache)
+{
+    decode(out, value, cache, true);
 }
 
 void text_decode_header(struct buf *out, struct str value)
 {
     struct charset_cache cache = { .n = 0 };
     header_decode(out, value, &cache);
+    charset_cache_free(&cache);
+}
+
+void text_decode_words(struct buf *out, struct str value)
+{
+    struct charset_cache cache = { .n = 0 };
+    decode(out, value, &cache, false);
     charset_cache_free(&cache);
 }

@@ -1,8 +1,8 @@
 /*
- * Text for comparing: case-folded and composed (NFC of the casefold of NFC, by utf8proc), so that equal-looking text is equal
- * octets. ASCII, most of what there is, is lowered 16 octets at a time; the letters of Western Europe and Russian fold by rule;
- * ideographs, which neither fold nor compose, are copied; only runs of other characters go through utf8proc, each with the ASCII character before it, since that may
- * combine with what follows.
+ * Text for comparing, by the collations of RFC 4790 and RFC 5051: what compares equal becomes equal octets, and each character does so
+ * by itself, whatever is beside it. i;unicode-casemap: titlecase, then compatibility decomposition. ASCII, most of what there is,
+ * is done 16 octets at a time; the letters of Western Europe, Greek and Russian by rule; ideographs, which have neither case nor
+ * parts, are copied; all others are looked up in utf8proc.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,18 +10,16 @@
 #include "base/xmalloc.h"
 #include "store/text_private.h"
 
-enum { RUN_MAX = 1024 };             /* octets given to utf8proc at once: its reordering is quadratic */
-
 typedef unsigned char vector __attribute__((vector_size(16)));
 typedef uint64_t vector64 __attribute__((vector_size(16)));
 
-static char lower(char c)
+static char upper(char c)
 {
-    return (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+    return (char)(c >= 'a' && c <= 'z' ? c - ('a' - 'A') : c);
 }
 
-/* Lowers ASCII octets from in to to until one is not ASCII; returns how many. */
-static size_t lower_run(char *to, const char *in, size_t n)
+/* Capitals of ASCII octets from in to to, all else copied; stop: until one is not ASCII. Returns how many. */
+static inline __attribute__((always_inline)) size_t upper_run(char *to, const char *in, size_t n, bool stop)
 {
     size_t i = 0;
 
@@ -29,152 +27,172 @@ static size_t lower_run(char *to, const char *in, size_t n)
         vector v;
         memcpy(&v, in + i, sizeof v);
         const vector64 high = (vector64)v & UINT64_C(0x8080808080808080);
-        if (high[0] | high[1]) break;
-        v |= (vector)((v >= 'A') & (v <= 'Z')) & 0x20;
+        if (stop && (high[0] | high[1])) break;
+        v ^= (vector)((v >= 'a') & (v <= 'z')) & 0x20;
         memcpy(to + i, &v, sizeof v);
     }
-    for (; i < n && !((unsigned char)in[i] & 0x80); i++) to[i] = lower(in[i]);
+    for (; i < n && !(stop && (unsigned char)in[i] & 0x80); i++) to[i] = upper(in[i]);
     return i;
 }
 
-static bool is_lead(char c)
+static bool is_tail(char c)
 {
-    return ((unsigned char)c & 0xc0) != 0x80;
+    return ((unsigned char)c & 0xc0) == 0x80;
+}
+
+/* U+00C0..U+00FF: letter and mark of those that have one, else the capital. Returns the octets written, 0 if p is none of them. */
+static size_t fold_latin(const char *p, char *to)
+{
+    static const char letters[] = "AAAAAA C" "EEEEIIII" " NOOOOO " " UUUUY  ";
+    static const unsigned char marks[] = { 0x80, 0x81, 0x82, 0x83, 0x88, 0x8a, 0, 0xa7, 0x80, 0x81, 0x82, 0x88, 0x80, 0x81, 0x82, 0x88,
+                                           0, 0x83, 0x80, 0x81, 0x82, 0x83, 0x88, 0, 0, 0x80, 0x81, 0x82, 0x88, 0x81, 0, 0 };
+    const unsigned char c = (unsigned char)p[1], at = c & 0x1f;
+
+    if ((unsigned char)p[0] != 0xc3 || !is_tail(p[1]) || c == 0xbf) return 0;
+    if (letters[at] != ' ') {
+        to[0] = letters[at];
+        to[1] = (char)0xcc;
+        to[2] = (char)marks[at];
+        return 3;
+    }
+    to[0] = p[0];
+    to[1] = (char)(c == 0x9f || c == 0xb7 ? c : c & ~0x20);      /* sharp s and the division sign have no capital */
+    return 2;
+}
+
+/* Letters of U+0391..U+03C9 and U+0402..U+045F that become one letter of two octets, and the two of them with a mark that Russian
+ * has. Returns the octets written, 0 if p is none. */
+static size_t fold_letter(const char *p, char *to)
+{
+    const unsigned char lead = (unsigned char)p[0], c = (unsigned char)p[1];
+    unsigned code = (unsigned)(lead & 0x1f) << 6 | (c & 0x3f);
+
+    if (!is_tail(p[1])) return 0;
+    if (lead == 0xce || lead == 0xcf) {
+        if (code == 0x3c2) code = 0x3c3;
+        if (code >= 0x3b1 && code <= 0x3c9) code -= 0x20;
+        if (code < 0x391 || code > 0x3a9) return 0;
+    } else if (lead == 0xd0 || lead == 0xd1) {
+        if (code >= 0x430 && code <= 0x44f) code -= 0x20;
+        if (code >= 0x450 && code <= 0x45f) code -= 0x50;
+        if (code == 0x419 || code == 0x401) {
+            memcpy(to, code == 0x419 ? "\xd0\x98\xcc\x86" : "\xd0\x95\xcc\x88", 4);
+            return 4;
+        }
+        if (code > 0x42f || (code < 0x410 && (0x708b >> (code & 15) & 1))) return 0;
+    } else {
+        return 0;
+    }
+    to[0] = (char)(0xc0 | code >> 6);
+    to[1] = (char)(0x80 | (code & 0x3f));
+    return 2;
 }
 
 /* U+4000..U+9FFF: ideographs and hexagrams, told by the first octet. */
 static bool is_ideograph(const char *p, size_t n)
 {
     const unsigned char c = (unsigned char)*p;
-    return n >= 3 && c >= 0xe4 && c <= 0xe9 && !is_lead(p[1]) && !is_lead(p[2]);
+    return n >= 3 && c >= 0xe4 && c <= 0xe9 && is_tail(p[1]) && is_tail(p[2]);
 }
 
-/* U+00C0..U+00FF but sharp s, and U+0400..U+045F: letters that fold to one letter of two octets; none combines with what is
- * before it. Writes that letter; false: p is no such letter, or what follows might combine with it. next: what follows, or
- * a NUL. */
-static bool fold_letter(const char *p, char next, char out[2])
+/* RFC 5051 section 2, step 2, of any character. Returns its length in octets; an octet that is no UTF-8 stays as it is. */
+static size_t fold_any(struct buf *out, const char *in, size_t n)
 {
-    const unsigned char lead = (unsigned char)p[0], c = (unsigned char)p[1], follows = (unsigned char)next;
+    enum { PARTS = 32 };                 /* U+FDFA has 18, the most of all */
+    utf8proc_int32_t c, parts[PARTS];
+    utf8proc_uint8_t octets[4];
+    int class = 0;
+    const utf8proc_ssize_t length = utf8proc_iterate((const utf8proc_uint8_t *)in, (utf8proc_ssize_t)n, &c);
 
-    if (follows >= 0x80 && follows != 0xc3 && follows != 0xd0 && follows != 0xd1) return false;
-    out[0] = p[0];
-    out[1] = p[1];
-    if (lead == 0xc3) {
-        if (c < 0x9f && c != 0x97) out[1] = (char)(c | 0x20);
-        return c != 0x9f;
+    if (length <= 0) {
+        buf_addc(out, in[0]);
+        return 1;
     }
-    if (lead == 0xd1) return c < 0xa0;
-    if (lead != 0xd0) return false;
-    if (c < 0xb0) out[0] = (char)(c >= 0x90 && c < 0xa0 ? 0xd0 : 0xd1);
-    if (c < 0x90) out[1] = (char)(c + 0x10);
-    else if (c < 0xa0) out[1] = (char)(c + 0x20);
-    else if (c < 0xb0) out[1] = (char)(c - 0x20);
-    return true;
+    if (c != 0xdf) c = utf8proc_totitle(c);         /* UnicodeData.txt has no capital for sharp s */
+    const utf8proc_ssize_t count = utf8proc_decompose_char(c, parts, PARTS, UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT, &class);
+    for (utf8proc_ssize_t i = 0; i < count && i < PARTS; i++)
+        buf_add(out, octets, (size_t)utf8proc_encode_char(parts[i], octets));
+    return (size_t)length;
 }
 
-/* Where a run of at most RUN_MAX octets should end: before a character that does not combine with the one before it. */
-static size_t run_cut(const char *in, size_t n)
+/* Characters that are done by rule, from in[i] on; returns where they end. */
+static size_t fold_simple(struct buf *out, const char *in, size_t i, size_t n)
 {
-    if (n <= RUN_MAX) return n;
-    for (size_t i = RUN_MAX; i > RUN_MAX / 2; i--) {
-        utf8proc_int32_t c;
-        if (!is_lead(in[i])) continue;
-        if (utf8proc_iterate((const utf8proc_uint8_t *)in + i, (utf8proc_ssize_t)(n - i), &c) <= 0) continue;
-        if (utf8proc_get_property(c)->combining_class == 0 && !(c >= 0x1160 && c <= 0x11ff)) return i;
-    }
-    return RUN_MAX;
-}
+    char *to = buf_room(out, (n - i) * 2), *const start = to;
 
-/* One run through utf8proc; octets that are no UTF-8 stay as they are. */
-static void fold_run(struct buf *out, const char *in, size_t n)
-{
-    enum { MOST = RUN_MAX * 4 };
-    const utf8proc_option_t options = UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_CASEFOLD;
-    utf8proc_int32_t chars[MOST + 1];
-
-    while (n) {
-        const size_t k = run_cut(in, n);
-        utf8proc_ssize_t got = utf8proc_decompose((const utf8proc_uint8_t *)in, (utf8proc_ssize_t)k, chars, MOST, options);
-        if (got >= 0 && got <= MOST) got = utf8proc_reencode(chars, got, options);
-        else got = -1;
-        if (got >= 0) buf_add(out, chars, (size_t)got);
-        else buf_add(out, in, k);
-        in += k;
-        n -= k;
-    }
-}
-
-/* Letters and ideographs that fold by themselves, from in[i] on; returns where they end. */
-static size_t fold_simple(struct buf *out, const char *in, size_t i, size_t end, size_t n)
-{
-    char *to = buf_room(out, end - i), *const start = to;
-
-    while (i + 1 < end) {
-        if (fold_letter(in + i, i + 2 < n ? in[i + 2] : '\0', to)) {
-            to += 2;
+    while (i + 1 < n) {
+        const unsigned char lead = (unsigned char)in[i];
+        const size_t letter = lead == 0xc3 ? fold_latin(in + i, to) : lead >= 0xce && lead <= 0xd1 ? fold_letter(in + i, to) : 0;
+        if (letter) {
+            to += letter;
             i += 2;
-        } else if (is_ideograph(in + i, end - i)) {
+        } else if (is_ideograph(in + i, n - i)) {
             memcpy(to, in + i, 3);
             to += 3;
             i += 3;
-        } else if ((unsigned char)in[i] < 0x80 && (unsigned char)in[i + 1] < 0x80) {
-            break;                                     /* more than one of ASCII: lower_run is faster */
-        } else if ((unsigned char)in[i] < 0x80 && ((unsigned char)in[i + 1] == 0xc3 || (unsigned char)in[i + 1] == 0xd0)) {
-            *to++ = lower(in[i++]);
+        } else if (lead < 0x80 && (unsigned char)in[i + 1] >= 0x80) {
+            *to++ = upper(in[i++]);
         } else {
-            break;
+            break;                                     /* more than one of ASCII: upper_run is faster */
         }
     }
     out->len += (size_t)(to - start);
     return i;
 }
 
-/* How much of in may be folded now: up to the last character that what follows cannot change. */
-static size_t settled(const char *in, size_t n)
+/* Where the last character begins, if it may not be whole; else n. */
+static size_t whole(const char *in, size_t n)
 {
-    size_t i = n;
-    while (i > 0 && ((unsigned char)in[i - 1] & 0x80)) i--;
-    if (i > 0) return i - 1;                          /* an ASCII character: it may combine with what comes */
-    if (n <= RUN_MAX) return 0;
-    for (i = n - 1; i > 0 && !is_lead(in[i]); ) i--;
-    return i;
+    for (size_t i = n; i > 0 && n - i < 4; i--) {
+        const unsigned char c = (unsigned char)in[i - 1];
+        if (c < 0x80) return n;
+        if (c >= 0xc0) return n - (i - 1) < (c >= 0xf0 ? 4u : c >= 0xe0 ? 3u : 2u) ? i - 1 : n;
+    }
+    return n;
 }
 
-size_t fold_feed(struct buf *out, const char *in, size_t n, bool last)
+size_t fold_feed(enum collation collation, struct buf *out, const char *in, size_t n, bool last)
 {
-    const size_t end = last ? n : settled(in, n);
+    const size_t end = last || collation != COLLATE_CASEMAP ? n : whole(in, n);
     size_t i = 0;
 
-    while (i < end) {
-        const size_t run = lower_run(buf_room(out, end - i), in + i, end - i);
+    if (collation == COLLATE_OCTET) buf_add(out, in, n);
+    if (collation == COLLATE_ASCII) out->len += upper_run(buf_room(out, n), in, n, false);
+    while (collation == COLLATE_CASEMAP && i < end) {
+        const size_t run = upper_run(buf_room(out, end - i), in + i, end - i, true);
         out->len += run;
-        i += run;
-        i = fold_simple(out, in, i, end, n);
-        if (i == end || !((unsigned char)in[i] & 0x80)) continue;
-        size_t from = i;
-        if (from > 0 && !((unsigned char)in[from - 1] & 0x80)) {       /* taken back */
-            from--;
-            out->len--;
-        }
-        while (i < end && ((unsigned char)in[i] & 0x80) && !is_ideograph(in + i, end - i)) i++;
-        fold_run(out, in + from, i - from);
+        i = fold_simple(out, in, i + run, end);
+        if (i < end && ((unsigned char)in[i] & 0x80)) i += fold_any(out, in + i, end - i);
     }
     if (out->data) out->data[out->len] = '\0';
     return end;
 }
 
-void text_fold(struct buf *out, struct str utf8)
+static bool is_utf8(struct str s)
 {
-    fold_feed(out, utf8.p, utf8.n, true);
+    utf8proc_int32_t c;
+    utf8proc_ssize_t n;
+    for (size_t i = 0; i < s.n; i += (size_t)n) {
+        n = (unsigned char)s.p[i] < 0x80 ? 1 : utf8proc_iterate((const utf8proc_uint8_t *)s.p + i, (utf8proc_ssize_t)(s.n - i), &c);
+        if (n <= 0) return false;
+    }
+    return true;
+}
+
+void text_fold(enum collation collation, struct buf *out, struct str utf8)
+{
+    if (collation == COLLATE_CASEMAP && !is_utf8(utf8)) collation = COLLATE_OCTET;
+    fold_feed(collation, out, utf8.p, utf8.n, true);
 }
 
 /* ---- needles ---------------------------------------------------------------------------------------------------------- */
 
-struct text_needle *text_needle_new(struct str utf8)
+struct text_needle *text_needle_new(enum collation collation, struct str utf8)
 {
     struct text_needle *n = xcalloc(1, sizeof *n);
     n->scratch = xcalloc(1, sizeof *n->scratch);
-    text_fold(&n->folded, utf8);
+    n->collation = collation;
+    text_fold(collation, &n->folded, utf8);
     return n;
 }
 
@@ -203,6 +221,6 @@ bool text_needle_in_header(const struct text_needle *n, struct str value)
     buf_clear(&s->text);
     buf_clear(&s->folded);
     header_decode(&s->text, value, &s->charsets);
-    fold_feed(&s->folded, s->text.data ? s->text.data : "", s->text.len, true);
+    fold_feed(n->collation, &s->folded, s->text.data ? s->text.data : "", s->text.len, true);
     return needle_in(n, s->folded.data ? s->folded.data : "", s->folded.len);
 }

@@ -44,8 +44,8 @@ void transfer_end(struct transfer *t, struct buf *out);
 void header_decode(struct buf *out, struct str value, struct charset_cache *cache);
 
 /* ---- folding */
-/* Appends the folded form of as much of in as later octets cannot change; returns how many octets that were. last: all. */
-size_t fold_feed(struct buf *out, const char *in, size_t n, bool last);
+/* Appends the folded form of all whole characters of in; returns how many octets they were. last: nothing follows. */
+size_t fold_feed(enum collation collation, struct buf *out, const char *in, size_t n, bool last);
 
 /* What a search keeps from one message to the next. */
 struct text_scratch {
@@ -53,6 +53,7 @@ struct text_scratch {
     struct buf text, folded;
 };
 struct text_needle {
+    enum collation collation;
     struct buf folded;
     struct text_scratch *scratch;    /* not part of what the needle is */
 };

@@ -36,7 +36,7 @@ static bool stream_look(struct stream *s, bool last)
 {
     const size_t keep = s->needle->folded.len - 1;
 
-    buf_drop(&s->utf8, fold_feed(&s->folded, s->utf8.data ? s->utf8.data : "", s->utf8.len, last));
+    buf_drop(&s->utf8, fold_feed(s->needle->collation, &s->folded, s->utf8.data ? s->utf8.data : "", s->utf8.len, last));
     if (needle_in(s->needle, s->folded.data ? s->folded.data : "", s->folded.len)) return true;
     if (s->folded.len > keep) buf_drop(&s->folded, s->folded.len - keep);
     return false;
@@ -90,7 +90,7 @@ static int search_field(void *ctx, struct str name, struct str value, struct str
     buf_add(&s->utf8, name.p, name.n);
     buf_add(&s->utf8, ": ", 2);
     header_decode(&s->utf8, value, &s->needle->scratch->charsets);
-    fold_feed(&s->folded, s->utf8.data, s->utf8.len, true);
+    fold_feed(s->needle->collation, &s->folded, s->utf8.data, s->utf8.len, true);
     s->headers = needle_in(s->needle, s->folded.data, s->folded.len);
     return s->headers;
 }

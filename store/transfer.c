@@ -142,6 +142,7 @@ static int collect(struct mailbox *m, const uint32_t *seqs, size_t n, struct del
         rc = take_message(m, d, uid, e);
         if (rc == 0)
             uids[(*count)++] = uid;
+        mailbox_progress(m, i + 1, n);
     }
     mailbox_read_end(m);
     return rc < 0 ? -1 : 0;
@@ -157,6 +158,21 @@ static int move(struct mailbox *m, struct delivery *d, uint32_t *uids, size_t *c
     box_unlock(&m->box);
     const int rc = delivery_move(d, &m->box, uids, uidvalidity, dst_uids, e);
     *count = d->n;
+    return rc;
+}
+
+int append_replace(struct append *a, struct mailbox *m, uint32_t uid, uint32_t *uidvalidity, uint32_t *fresh, struct store_error *e)
+{
+    uint32_t *uids = NULL;
+    size_t count = 0;
+    int rc = m->readonly ? store_fail(e, STORE_NOPERM, 0, "%s is read-only", m->box.name.text)
+        : move(m, &a->d, &uid, &count, uidvalidity, &uids, e);
+    if (rc == 0 && count == 0)
+        rc = store_fail(e, STORE_EXPUNGED, 0, "The message to be replaced is gone");
+    if (rc == 0)
+        *fresh = uids[0];
+    free(uids);
+    append_abort(a);
     return rc;
 }
 

@@ -100,8 +100,10 @@ static int tell(struct mailbox *m, bool expunges, const struct mailbox_listener 
     const uint32_t old_uidnext = m->uidnext;
     const uint64_t highest = m->rec.highestmodseq;
     bool changed = false;
-    if (m->rec.expunge_modseq > m->expunge_modseq)
+    if (m->rec.expunge_modseq > m->expunge_modseq && !m->pending_expunges) {
         m->pending_expunges = true;
+        m->pending_since = m->modseq < m->rec.expunge_modseq ? m->modseq : m->rec.expunge_modseq - 1;
+    }
     m->expunge_modseq = m->rec.expunge_modseq;
     if (m->pending_expunges && expunges) {
         if (tell_expunged(m, l, e) != 0)

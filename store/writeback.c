@@ -315,6 +315,10 @@ static bool change_flags(void *ctx, struct message_record *r, uint64_t start)
         c->at++;
     if (c->at == c->n || c->uids[c->at] != r->uid)
         return false;
+    if (f->conditional && r->modseq > f->unchanged_since) {
+        buf_add(f->failed, &r->uid, sizeof r->uid);
+        return false;
+    }
     const uint8_t flags = (uint8_t)(f->mode == 0 ? f->flags : f->mode > 0 ? r->flags | f->flags : r->flags & ~f->flags)
         & (uint8_t)~(unsigned)FLAG_OLD;
     const uint64_t keywords = f->mode == 0 ? f->keywords : f->mode > 0 ? r->keywords | f->keywords : r->keywords & ~f->keywords;

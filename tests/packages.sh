@@ -3,11 +3,14 @@
 # purposes and is not there yet. Nothing is asked, no service is started. Without root it prints the command to run.
 
 missing_packages() {
-    local purpose words p
+    local purpose words p provided
+    # What another package provides is there (a nodejs that is not Debian's brings npm and conflicts with Debian's).
+    provided=$(dpkg-query -W -f '${db:Status-Status} ${Provides}\n' | sed -n 's/^installed //p' | tr ', ' '\n\n' | sort -u)
     while IFS=: read -r purpose words; do
         case " $* " in *" $purpose "*) ;; *) continue ;; esac
         for p in $words; do
-            [ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null)" = installed ] || printf '%s ' "$p"
+            [ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null)" = installed ] ||
+                grep -qxF -e "$p" <<<"$provided" || printf '%s ' "$p"
         done
     done < tests/packages.txt
 }

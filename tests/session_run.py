@@ -25,11 +25,15 @@ class Mismatch(Exception):
     pass
 
 
+class Lacking(Exception):
+    """A capability that the script needs is not offered."""
+
+
 class Script:
     """A parsed file: settings, and the steps of the dialogue."""
 
     def __init__(self, path):
-        self.path, self.mailboxes, self.login, self.config, self.steps = path, [], None, [], []
+        self.path, self.mailboxes, self.login, self.config, self.steps, self.needs = path, [], None, [], [], []
         with open(path, "rb") as f:
             lines = f.read().decode("utf-8").split("\n")
         self.steps = list(self.unroll(list(enumerate(lines, 1)), {}))
@@ -64,6 +68,10 @@ class Script:
         m = re.fullmatch(r"login as (\S+) password (\S+)", line)
         if m:
             self.login = m.groups()
+            return None
+        m = re.fullmatch(r"needs (.+)", line)
+        if m:
+            self.needs += m.group(1).upper().split()
             return None
         m = re.fullmatch(r"config (\S+ = .*)", line)
         if m:
@@ -172,6 +180,7 @@ class Dialogue:
                                       stderr=self.errors, env=env, cwd=place.home, start_new_session=True)
 
     def send(self, text):
+        text = re.sub(r"\{([a-z]\w*)\}", lambda m: self.names.get(m.group(1), m.group(0)), text)
         data = octets(text) + b"\r\n"
         self.log("C: " + text)
         try:
@@ -226,6 +235,14 @@ class Dialogue:
                 raise Mismatch("expected one of  " + "\n                       ".join(left) + f"\n      received  {shown(line)}")
             left.remove(hit)
         return count
+
+    def look_for(self, needs):
+        """The greeting lists what is offered; it stays to be read."""
+        greeting = self.line() or b""
+        self.input = greeting + b"\r\n" + self.input
+        lacking = [n for n in needs if n not in re.split(r"[\s\[\]]+", greeting.decode("latin-1").upper())]
+        if lacking:
+            raise Lacking(" ".join(lacking))
 
     def skip_to(self, steps):
         if len(steps) < 2 or steps[1][0] != "S:":
@@ -306,7 +323,13 @@ def run_script(path, imapd, verbose):
     dialogue = Dialogue(place, imapd, log)
     problem = None
     try:
+        if script.needs:
+            dialogue.look_for(script.needs)
         play(dialogue, script.steps)
+    except Lacking as e:
+        dialogue.stop()
+        print(f"  {name}: skipped, imapd does not offer {e}")
+        return None
     except (Mismatch, subprocess.TimeoutExpired) as e:
         problem = str(e)
     errors = dialogue.stop()

@@ -19,6 +19,7 @@ struct mailbox {
 
 uint32_t mailbox_exists(const struct mailbox *m) { return m->n; }
 uint32_t mailbox_uid(const struct mailbox *m, uint32_t seq) { return m->list[seq - 1].m.uid; }
+void mailbox_progress(const struct mailbox *m, uint64_t done, uint64_t goal) { (void)m; (void)done; (void)goal; }
 void mailbox_read_end(struct mailbox *m) { (void)m; }
 
 uint32_t mailbox_seq_from(const struct mailbox *m, uint32_t uid)
@@ -69,7 +70,7 @@ static struct mailbox box(void)
     static const char *const texts[4] = {
         "Subject: Test one\r\nFrom: Alex <alex@example.org>\r\nDate: Mon, 1 Jan 2024 23:30:00 -0500\r\n\r\nhello world\r\n",
         "Subject: =?utf-8?q?=C3=84pfel?=\r\nTo: b@c\r\nDate: Tue, 2 Jan 2024 00:00:00 +0000\r\n\r\ntest body\r\n",
-        "Subject: another test\r\nX-Empty:\r\n\r\n",
+        "Subject: another test\r\nX-Empty:\r\nDate: 4 Jan 2024 99:99\r\n\r\n",
         "Subject: gone\r\n\r\nhello\r\n",
     };
     for (uint32_t i = 0; i < m.n; i++) {
@@ -104,10 +105,11 @@ static void expect(struct search_key k, const char *want, unsigned octets_at_mos
 
 static void test_records(void **state)
 {
-    struct search_range sets[] = { { 2, 2 }, { 3, 9 } }, uids[] = { { 5, 20 } }, top[] = { { 25, UINT32_MAX } };
+    struct search_range sets[] = { { 2, 2 }, { 3, 9 } }, mixed[] = { { 3, 3 }, { 1, 2 }, { 2, 2 }, { 1, 1 } }, uids[] = { { 5, 20 } }, top[] = { { 25, UINT32_MAX } };
     (void)state;
     expect((struct search_key){ .type = SEARCH_ALL }, "1 2 3 ", 0);
     expect((struct search_key){ .type = SEARCH_SEQ, .ranges = sets, .range_count = 2 }, "2 3 ", 0);
+    expect((struct search_key){ .type = SEARCH_SEQ, .ranges = mixed, .range_count = 4 }, "1 2 3 ", 0);
     expect((struct search_key){ .type = SEARCH_UID, .ranges = uids, .range_count = 1 }, "1 2 ", 0);
     expect((struct search_key){ .type = SEARCH_UID, .ranges = top, .range_count = 1 }, "3 ", 0);
     expect((struct search_key){ .type = SEARCH_SEQ }, "", 0);
@@ -116,7 +118,7 @@ static void test_records(void **state)
     expect((struct search_key){ .type = SEARCH_KEYWORD, .text = STR("none") }, "", 0);
     expect((struct search_key){ .type = SEARCH_RECENT }, "3 ", 0);
     expect((struct search_key){ .type = SEARCH_LARGER, .value = 95 }, "1 ", 0);
-    expect((struct search_key){ .type = SEARCH_SMALLER, .value = 50 }, "3 ", 0);
+    expect((struct search_key){ .type = SEARCH_SMALLER, .value = 80 }, "3 ", 0);
     /* 23:30 UTC is the next day in zone +0100 */
     expect((struct search_key){ .type = SEARCH_ON, .day = (int32_t)date_days(2024, 3, 2) }, "1 ", 0);
     expect((struct search_key){ .type = SEARCH_BEFORE, .day = (int32_t)date_days(2024, 3, 3) }, "1 ", 0);
@@ -141,8 +143,9 @@ static void test_content(void **state)
     expect((struct search_key){ .type = SEARCH_TEXT, .text = STR("Test") }, "1 2 3 ", 400);
     expect((struct search_key){ .type = SEARCH_TEXT, .text = STR("") }, "1 2 3 ", 400);
     expect((struct search_key){ .type = SEARCH_SENTON, .day = (int32_t)date_days(2024, 1, 1) }, "1 ", HEADERS);
-    expect((struct search_key){ .type = SEARCH_SENTSINCE, .day = (int32_t)date_days(2024, 1, 2) }, "2 ", HEADERS);
+    expect((struct search_key){ .type = SEARCH_SENTSINCE, .day = (int32_t)date_days(2024, 1, 2) }, "2 3 ", HEADERS);
     expect((struct search_key){ .type = SEARCH_SENTBEFORE, .day = (int32_t)date_days(2024, 1, 3) }, "1 2 ", HEADERS);
+    expect((struct search_key){ .type = SEARCH_SENTON, .day = (int32_t)date_days(2024, 1, 4) }, "3 ", HEADERS);
 }
 
 static void test_trees(void **state)

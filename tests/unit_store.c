@@ -148,7 +148,7 @@ static void expect_awkward(struct mailbox *m, uint32_t first)
 
 static void set_flags(struct mailbox *m, uint32_t seq, unsigned flags, uint64_t keywords)
 {
-    const struct flag_change c = { 0, flags, keywords };
+    const struct flag_change c = { .flags = flags, .keywords = keywords };
     assert_int_equal(mailbox_store(m, &seq, 1, &c, NULL, NULL, NULL, NULL), 0);
 }
 

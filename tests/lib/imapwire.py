@@ -151,6 +151,8 @@ class Client:
         word = line.split(b' ', 3)
         if word[1].upper() in (b'OK', b'NO', b'BAD', b'BYE', b'PREAUTH'):
             return [Atom(word[1].decode().upper()), line]
+        if line.startswith(b'* THREAD'):                 # lists without spaces between them, as deep as they like
+            return [Atom('THREAD'), line[9:]]
         got = parse(line[2:])
         if isinstance(got[0], int) and len(got) > 1:
             kind = str(got[1]).upper()

@@ -1,0 +1,13 @@
+#ifndef SESSION_LIST_H
+#define SESSION_LIST_H
+#include "session/command.h"
+
+/* LIST's patterns (RFC 3501 section 6.3.8): '*' matches anything, '%' anything but the delimiter. */
+struct patterns { const char **list; size_t n; };
+bool list_matches(const char *pattern, const char *name);
+bool list_matches_any(const struct patterns *p, const char *name);
+/* May something below this directory match? */
+bool list_descend(const struct patterns *p, const char *directory);
+/* Adds reference and pattern of the wire as one pattern in UTF-8; nothing if no name can match it. `to` has room. */
+void list_add_pattern(struct session *s, struct patterns *to, struct str reference, struct str pattern);
+#endif
