@@ -68,8 +68,9 @@ static int nearest(struct names *n, const char *name, size_t *at)
         *at = length;
         if (fd >= 0 || length == 0 || (errno != ENOENT && errno != ENOTDIR))
             return fd;
-        while (length > 0 && name[length] != '/')
+        do
             length--;
+        while (length > 0 && name[length] != '/');
     }
 }
 

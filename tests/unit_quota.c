@@ -168,7 +168,7 @@ static void deleted_storage(void **state)
     assert_int_equal(octets, 0);
     assert_int_equal(mailbox_open(w->store, &name, false, &m, &e), 0);
     const uint32_t seqs[] = { 1, 300, 301, 1000 };
-    const struct flag_change change = { 1, FLAG_DELETED, 0 };
+    const struct flag_change change = { .mode = 1, .flags = FLAG_DELETED };
     assert_int_equal(mailbox_store(m, seqs, 4, &change, NULL, NULL, NULL, &e), 0);
     assert_int_equal(mailbox_deleted_storage(w->store, &name, &octets, &e), 0);
     assert_int_equal(octets, 4 * (sizeof text - 1));
