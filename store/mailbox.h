@@ -30,7 +30,8 @@ void mailbox_info(struct mailbox *m, struct mailbox_status *out);      /* of the
 /* STATUS of a mailbox that need not be open; brings the index up to date first. Does not claim \Recent. */
 int mailbox_status(struct store *s, const struct mailbox_name *name, struct mailbox_status *out, struct store_error *e);
 
-/* How many octets of the file an EXPUNGE would free (RFC 9208 section 4.1.4). */
+/* What an EXPUNGE would free: octets of the file that messages with \Deleted take (STATUS DELETED-STORAGE, RFC 9208). Reads the
+ * records of those parts of the mailbox that have such messages. */
 int mailbox_deleted_storage(struct store *s, const struct mailbox_name *name, uint64_t *octets, struct store_error *e);
 
 uint32_t mailbox_exists(const struct mailbox *m);

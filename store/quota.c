@@ -38,7 +38,7 @@ static uint64_t limit_of(const struct dqblk *q)
 static bool ask(int fd, int type, uint32_t id, struct quota_root *out)
 {
     struct dqblk q = { 0 };
-    if (syscall(QUOTACTL_FD, (unsigned)fd, QCMD((unsigned)Q_GETQUOTA, (unsigned)type), id, &q) != 0)
+    if (syscall(QUOTACTL_FD, (unsigned)fd, ((unsigned)Q_GETQUOTA << SUBCMDSHIFT) | (unsigned)type, id, &q) != 0)
         return false;
     out->used = q.dqb_curspace / UNIT + (q.dqb_curspace % UNIT != 0);
     out->limit = limit_of(&q);
