@@ -8,6 +8,7 @@ from tracker_select import close, learn, noop, select
 from tracker_session import Literal
 from tracker_wire import numbers_of, set_of
 
+EMAILID = False
 BOXES = ['INBOX', 'work', 'stuff/old']
 
 
@@ -83,7 +84,7 @@ class Actions:
             return
         prefix, numbers = self.as_set(uids)
         items = 'UID FLAGS' + (' MODSEQ' if s.cond and self.rng.random() < 0.5 else '') + (' SAVEDATE' if 'SAVEDATE' in s.caps else '') \
-            + (' EMAILID' if 'OBJECTID' in s.caps else '')
+            + (' EMAILID' if 'OBJECTID' in s.caps and EMAILID else '')
         got = s.command('%sFETCH %s (%s)' % (prefix, numbers, items), may=('EXPUNGEISSUED',))
         self.must_have(got, uids, 'RFC 9051 section 6.4.5')
         for p in got.fetched:
@@ -189,12 +190,12 @@ class Actions:
         s.model.unsure_of(op, s.key, gone)
         for uid in stored:
             m = s.of_uid(uid)
-            if m is None or uid in gone:
+            if m is None:
                 continue
-            m.since = op.start
+            m.since = op.start if uid not in gone else m.since
             if silent and uid not in {p['*'].uid for p in got.fetched if 'FLAGS' in p} and m.flags is not None:
                 m.flags = (m.flags | {f.lower() for f, v in values.items() if v}) - {f.lower() for f, v in values.items() if not v}
-            if limit:
+            if limit and uid not in gone:
                 flags_then, modseq = before[uid]
                 real = flags_then is not None and modseq is not None and modseq <= limit and any((f.lower() in flags_then) != v for f, v in values.items())
                 s.model.told_conditional(s.key, uid, limit, real, op.start)
@@ -288,7 +289,7 @@ class Actions:
         s, r = self.s, self.rng
         if not s.writable:
             return
-        uids = self.pick(5) if s.uidonly or r.random() < 0.5 else None
+        uids = r.random() < 0.5 and self.pick(5) or None
         op = s.model.op('EXPUNGE', s.who)
         s.model.removal(op, s.key, uids)
         try:
@@ -396,12 +397,10 @@ class Actions:
         s, r = self.s, self.rng
         if 'NOTIFY' not in s.caps:
             return
-        if s.notify:
-            s.command('NOTIFY NONE')
-        else:
-            s.command('NOTIFY SET (SELECTED-DELAYED (MessageNew (UID FLAGS) MessageExpunge FlagChange)) '
-                      '(PERSONAL (MessageNew MessageExpunge FlagChange))')
-        s.notify = not s.notify
+        # never NONE: after it a picture is allowed to be old
+        s.command('NOTIFY SET %s(SELECTED-DELAYED (MessageNew%s MessageExpunge FlagChange)) (PERSONAL (MessageNew MessageExpunge FlagChange))'
+                  % (r.choice(['', 'STATUS ']), r.choice([' (UID FLAGS)', ' (UID BODY.PEEK[HEADER.FIELDS (X-Tracker)])', ''])))
+        s.notify = True
 
 
 __all__ = ['Actions', 'BOXES', 'SYSTEM', 'message']
