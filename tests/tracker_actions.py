@@ -172,14 +172,16 @@ class Actions:
         try:
             got = s.command('%sSTORE %s %s%sFLAGS%s (%s)' % (prefix, numbers, '(UNCHANGEDSINCE %d) ' % limit if limit else '', sign,
                             '.SILENT' if silent else '', ' '.join(flags)),
-                            may=('EXPUNGEISSUED',) if s.writable else ('EXPUNGEISSUED', '', 'READ-ONLY', 'NOPERM', 'CANNOT'))
+                            may=('EXPUNGEISSUED', 'MODIFIED') if s.writable else ('EXPUNGEISSUED', '', 'READ-ONLY', 'NOPERM', 'CANNOT'))
         except BaseException:
-            s.model.done(op, False, 5.0)
+            s.model.lost(op, s.box)
             raise
         if got.ok() and not s.writable:
             s.wrong('STORE in a mailbox that was examined', 'RFC 9051 section 6.3.3')
         s.model.done(op, got.ok())
         if not got.ok():
+            for m in s.msgs:                         # which were changed is not known
+                m.flags = None if silent and m.uid in uids else m.flags
             return
         modified = self.modified(got, prefix)
         if modified and limit is None:
@@ -236,10 +238,11 @@ class Actions:
         op = s.model.op('APPEND', s.who)
         try:
             got = s.command(*parts, sync=r.random() < 0.3 or 'LITERAL+' not in s.caps, may=('INUSE',))
-        finally:
-            s.model.done(op, False, 5.0)
+        except BaseException:
+            s.model.lost(op, box)
+            raise
+        s.model.done(op, got.ok())
         if got.ok():
-            s.model.done(op, True)
             if got.code != 'APPENDUID':
                 s.wrong('APPEND without APPENDUID', 'RFC 4315 section 3')
             uids = numbers_of(got.args[1])
@@ -263,11 +266,12 @@ class Actions:
             s.model.removal(op, s.key, uids, needs_deleted=False)
         try:
             got = s.command('%s%s %s %s' % (prefix, op.kind, numbers, target), may=('EXPUNGEISSUED', 'INUSE'))
-        finally:
-            s.model.done(op, False, 5.0)
+        except BaseException:
+            s.model.lost(op, target)
+            raise
+        s.model.done(op, got.ok())
         if not got.ok():
             return
-        s.model.done(op, True)
         codes = [(got.code, got.args)] + [(c, a) for _, c, a in got.states]
         copied = next((a for c, a in codes if c == 'COPYUID'), None)
         if copied is None:
@@ -295,7 +299,7 @@ class Actions:
         try:
             s.command('UID EXPUNGE ' + set_of(uids) if uids else 'EXPUNGE', may=('INUSE',))
         except BaseException:
-            s.model.done(op, False, 5.0)
+            s.model.lost(op, s.box)
             raise
         s.model.done(op, True)
 
@@ -383,10 +387,11 @@ class Actions:
         s.model.removal(op, s.key, uids, needs_deleted=False)
         try:
             got = s.command('%sREPLACE %s %s (%s) ' % (prefix, numbers, box, ' '.join(flags)), Literal(message(token)), may=('EXPUNGEISSUED', 'INUSE', ''))
-        finally:
-            s.model.done(op, False, 5.0)
+        except BaseException:
+            s.model.lost(op, box)
+            raise
+        s.model.done(op, got.ok())
         if got.ok():
-            s.model.done(op, True)
             for code, args in [(got.code, got.args)] + [(c, a) for _, c, a in got.states]:
                 if code == 'APPENDUID':
                     self.appended((box, args[0]), args[1], token, op, flags)

@@ -46,6 +46,7 @@ class Model:
     def __init__(self):
         self.lock = threading.RLock()
         self.boxes = collections.defaultdict(Box)    # (name, validity)
+        self.unsure = set()                          # mailboxes to which a killed session may have added messages that were taken back
         self.count = collections.Counter()
 
     # ---- who did what
@@ -57,6 +58,12 @@ class Model:
     def done(self, op, sure, grace=0.0):
         with self.lock:
             op.end, op.sure = time.monotonic() + grace, sure
+
+    def lost(self, op, box):
+        """The session ended within it: what it began may be finished, or taken back, by others a little later."""
+        self.done(op, False, 5.0)
+        with self.lock:
+            self.unsure.add(box)
 
     def store(self, op, key, uids, values):
         """op sets values {flag: bool} on uids: register before it is sent."""
@@ -213,7 +220,7 @@ class Model:
     def told_gone(self, key, uid, who, section):
         with self.lock:
             m = self.boxes[key].messages.get(uid)
-            if not self.removable(key, uid):
+            if not self.removable(key, uid) and (m is not None or key[0] not in self.unsure):
                 raise Violation('%s was told that %s UID %d (%s) is gone, but nobody removed it' % (who, key[0], uid, m and m.token), section)
             if m is not None and m.gone is None:
                 m.gone = time.monotonic()

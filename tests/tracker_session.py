@@ -248,10 +248,10 @@ class Session:
         self.no_renumbering('VANISHED')
         for uid in uids:
             at = next((i for i, m in enumerate(self.msgs) if m.uid == uid), None)
-            if at is None:                           # one whose UID is not known yet: which one does not matter
-                last = max((m.uid for m in self.msgs if m.uid), default=0)
-                at = next((i for i, m in enumerate(self.msgs) if m.uid is None), None)
-                if at is None or uid < last and all(m.uid for m in self.msgs[:-1]) and self.msgs[-1].uid is not None:
+            if at is None:                           # one of those between its neighbours whose UIDs are not known yet
+                at = next((i for i, m in enumerate(self.msgs) if m.uid is None and (self.uidonly or all(x.uid is None or x.uid < uid for x in self.msgs[:i])
+                           and all(x.uid is None or x.uid > uid for x in self.msgs[i:]))), None)
+                if at is None:
                     self.wrong('VANISHED %d, which was not there' % uid, 'RFC 7162 section 3.2.10.2')
                 self.model.told_gone(self.key, uid, self.who, 'RFC 7162 section 3.2.10.2')
                 del self.msgs[at]
