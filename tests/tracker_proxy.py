@@ -14,7 +14,7 @@ class Spoiler:
 
     def __init__(self, mutation):
         self.change = getattr(self, mutation)
-        self.rng, self.rate, self.kept = random.Random(os.getpid()), 0.1, None
+        self.rng, self.rate = random.Random(os.getpid()), 0.5 if 'uid' in mutation or 'earlier' in mutation else 0.1
 
     def line(self, line):
         return self.change(line) if self.rng.random() < self.rate else line
@@ -39,7 +39,7 @@ class Spoiler:
         return re.sub(rb'\[HIGHESTMODSEQ (\d+)\]', lambda m: b'[HIGHESTMODSEQ %d]' % (int(m.group(1)) - 5), line)
 
     def change_copyuid(self, line):
-        return re.sub(rb'(\[COPYUID \d+ \S+ )(\d+)\]', lambda m: b'%s%d]' % (m.group(1), int(m.group(2)) + 1), line)
+        return re.sub(rb'(\[COPYUID \d+ \S+ (?:\S*[,:])?)(\d+)\]', lambda m: b'%s%d]' % (m.group(1), int(m.group(2)) + 1), line)
 
     def change_appenduid(self, line):
         return re.sub(rb'(\[APPENDUID \d+ )(\d+)\]', lambda m: b'%s%d]' % (m.group(1), int(m.group(2)) + 1), line)

@@ -59,7 +59,7 @@ class Keys:
     def token(self, token):
         def may(uid, since):
             m = self.s.model.boxes[self.s.key].messages.get(uid)
-            return {True, False} if m is None else {m.token == token}
+            return {True, False} if m is None else {token in m.token}
         return may
 
 

@@ -43,7 +43,7 @@ def close(s, how):
 def select(s, rng, box, verb='SELECT', cache=None, condstore=False):
     """cache: what an earlier session knew, for QRESYNC."""
     closing = s.box is not None
-    must = closing and (s.qresync or s.rev2)
+    must = closing and ('QRESYNC' in s.caps or s.rev2)
     text = '%s %s' % (verb, box)
     if condstore:
         text += ' (CONDSTORE)'
@@ -130,12 +130,17 @@ def come_back(s, r, cache, octets):
     merge.update(told)
     if len(merge) > count:
         s.wrong('the cache has %d messages after SELECT (QRESYNC), the mailbox %d' % (len(merge), count), 'RFC 7162 section 3.2.5.1')
-    s.msgs = [merge[u] for u in sorted(merge)] + [Known() for _ in range(count - len(merge))]
-    if len(merge) == count and not s.uidonly:
-        for i, uid in places:
-            if s.msgs[i].uid != uid:
-                s.wrong('UID %d was said to be message %d, but the cache has it as %d'
-                        % (uid, i + 1, 1 + [m.uid for m in s.msgs].index(uid)), 'RFC 7162 section 3.2.5.1')
+    if s.uidonly:
+        s.msgs = [merge[u] for u in sorted(merge)] + [Known() for _ in range(count - len(merge))]
+        return
+    # What the cache has comes first, what it has not yet behind that; if it had holes, only what was told has a place
+    kept = [merge[u] for u in sorted(set(cache.messages) - gone)] if cache.full else []
+    slots = kept + [Known() for _ in range(count - len(kept))]
+    for i, uid in places:
+        if i < len(kept) and kept[i].uid != uid:
+            s.wrong('UID %d was said to be message %d, which the cache has as UID %d' % (uid, i + 1, kept[i].uid), 'RFC 7162 section 3.2.5.1')
+        slots[i] = told[uid]
+    s.msgs = slots
 
 
 def learn(s, rng):

@@ -159,7 +159,7 @@ class Session:
             self.code_highest = args[0]
         elif code == 'UIDVALIDITY':
             self.validity = args[0]
-            if self.target:
+            if self.target and not self.closing:
                 self.box, self.key = self.target, (self.target, self.validity)
         elif code == 'UIDNEXT':
             if self.validity is not None and args[0] < self.uidnext:
