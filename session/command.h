@@ -198,7 +198,7 @@ enum outcome run_expunge(struct session *s, struct parse *p, bool uid);
 /* FETCH responses of other commands: "* n FETCH (FLAGS (...))", with UID if uid, with UID and MODSEQ once CONDSTORE is in use
  * (RFC 7162 section 3.2.4); without FLAGS if not flags. As UIDFETCH once UIDONLY is. */
 void write_flags_response(struct session *s, uint32_t seq, bool uid, bool flags);
-/* "* n FETCH (" or "* UIDFETCH uid (". */
+/* "* n FETCH (" or "* uid UIDFETCH (". */
 void write_fetch_head(struct session *s, uint32_t seq, uint32_t uid);
 /* "* MYRIGHTS name rights" of a UTF-8 name as LIST has it (RFC 8440); nothing if it is not there. */
 void write_myrights(struct session *s, const char *mailbox);

@@ -299,7 +299,8 @@ void fetch_from(struct session *s, struct str text, uint32_t seq)
     uint32_t *seqs = xreallocarray(NULL, n, sizeof *seqs);
     for (size_t i = 0; i < n; i++)
         seqs[i] = seq + (uint32_t)i;
-    struct fetching f = { .s = s, .items = &items, .arena = arena_new() };
+    /* Nobody asked for this very response: it has UID and MODSEQ as all the others (RFC 7162 sections 3.1 and 3.2.4). */
+    struct fetching f = { .s = s, .items = &items, .arena = arena_new(), .uid = condstore(s), .modseq = condstore(s) };
     fetch_all(&f, seqs, n);
     free(seqs);
     arena_free(f.arena);

@@ -139,9 +139,9 @@ bool session_sync(struct session *s, bool expunges)
 
 void write_fetch_head(struct session *s, uint32_t seq, uint32_t uid)
 {
-    io_puts(&s->io, uidonly(s) ? "* UIDFETCH " : "* ");
+    io_puts(&s->io, "* ");
     io_number(&s->io, uidonly(s) ? uid : seq);
-    io_puts(&s->io, uidonly(s) ? " (" : " FETCH (");
+    io_puts(&s->io, uidonly(s) ? " UIDFETCH (" : " FETCH (");
 }
 
 void write_flags_response(struct session *s, uint32_t seq, bool uid, bool flags)

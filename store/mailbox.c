@@ -39,6 +39,11 @@ int mailbox_snapshot(struct mailbox *m, struct store_error *e)
         m->infos = memcpy(xreallocarray(NULL, m->rec.chunk_count, sizeof *infos), infos, m->rec.chunk_count * sizeof *infos);
     m->info_at = UINT32_MAX;
     m->snapshot = true;
+    /* What the flags of this snapshot need. That there are new ones is told later, by mailbox_sync. */
+    if (m->rec.keyword_count > view_keywords(m) && mailbox_load_keywords(m, &m->txn, e) != 0) {
+        mailbox_snapshot_end(m);
+        return -1;
+    }
     return 0;
 }
 

@@ -103,6 +103,7 @@ int mailbox_load_keywords(struct mailbox *m, struct index_txn *t, struct store_e
 bool mailbox_is_recent(const struct mailbox *m, uint32_t uid);
 /* Remembers that modseq is a change of our own, and raises the view if nothing of others lies between. */
 void mailbox_own_change(struct mailbox *m, uint64_t modseq);
+bool mailbox_is_own_change(const struct mailbox *m, uint64_t modseq);
 
 /* What mailbox.c and view.c share. The UIDs of the snapshot from `from` on are added to the view; what nobody has claimed yet
  * becomes \Recent for this session (in the index, unless the view is read-only); counts. */

@@ -25,7 +25,7 @@ void mailbox_own_change(struct mailbox *m, uint64_t modseq)
         buf_add(&m->own, &modseq, sizeof modseq);
 }
 
-static bool is_own(const struct mailbox *m, uint64_t modseq)
+bool mailbox_is_own_change(const struct mailbox *m, uint64_t modseq)
 {
     for (size_t i = 0; i + sizeof modseq <= m->own.len; i += sizeof modseq)
         if (memcmp(m->own.data + i, &modseq, sizeof modseq) == 0)
@@ -79,7 +79,7 @@ static int tell_flags(struct mailbox *m, uint32_t below_uid, const struct mailbo
             return store_fail(e, STORE_CORRUPTION, 0, "%s: index: message records are damaged", m->box.name.text);
         }
         for (uint32_t i = 0; i < m->infos[c].count; i++) {
-            const uint32_t seq = r[i].modseq > m->modseq && r[i].uid < below_uid && !is_own(m, r[i].modseq)
+            const uint32_t seq = r[i].modseq > m->modseq && r[i].uid < below_uid && !mailbox_is_own_change(m, r[i].modseq)
                 ? mailbox_seq(m, r[i].uid) : 0;
             if (seq != 0)
                 buf_add(&found, &seq, sizeof seq);

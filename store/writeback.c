@@ -296,6 +296,8 @@ struct store_change {
     size_t n, at;
     uint64_t modseq;
     bool any;
+    const struct mailbox *view;
+    bool others;                       /* one of them held a change of others that the view was not told */
 };
 
 static bool want_stored(void *ctx, const struct chunk_info *info)
@@ -324,6 +326,7 @@ static bool change_flags(void *ctx, struct message_record *r, uint64_t start)
     const uint64_t keywords = f->mode == 0 ? f->keywords : f->mode > 0 ? r->keywords | f->keywords : r->keywords & ~f->keywords;
     if (flags == r->flags && keywords == r->keywords)
         return false;
+    c->others |= r->modseq > c->view->modseq && !mailbox_is_own_change(c->view, r->modseq);
     r->flags = flags;
     r->keywords = keywords;
     r->modseq = c->modseq;
@@ -349,7 +352,7 @@ static int store_uids(struct mailbox *m, struct store_change *c, struct store_er
         return have < 0 ? -1 : store_fail(e, STORE_NONEXISTENT, 0, "%s has vanished", m->box.name.text);
     }
     c->at = 0;
-    c->any = false;
+    c->any = c->others = false;
     c->modseq = rec.highestmodseq + 1;
     if (box_edit_records(&t, &rec, &edit, e) != 0) {
         index_abort(&t);
@@ -366,14 +369,15 @@ static int store_uids(struct mailbox *m, struct store_change *c, struct store_er
     }
     if (index_commit(&t, e) != 0)
         return -1;
-    mailbox_own_change(m, c->modseq);
+    if (!c->others)                    /* else the client is told of all of them, after a silent STORE too: it could not know */
+        mailbox_own_change(m, c->modseq);
     return 0;
 }
 
 int mailbox_store(struct mailbox *m, const uint32_t *seqs, size_t n, const struct flag_change *change,
                   void (*changed)(void *ctx, uint32_t seq), void *ctx, size_t *gone, struct store_error *e)
 {
-    struct store_change c = { .change = change };
+    struct store_change c = { .change = change, .view = m };
     struct store_error now = { .code = STORE_OK };
     if (m->readonly)
         return store_fail(e, STORE_NOPERM, 0, "%s is read-only", m->box.name.text);
