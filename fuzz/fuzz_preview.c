@@ -12,7 +12,9 @@ static void check(struct buf *out)
 {
     static const char replacement[] = "\xef\xbf\xbd";
     size_t n = 0;
-    if (out->len > 0 && (out->data[0] == ' ' || out->data[out->len - 1] == ' '))
+    if (out->len == 0)
+        return;                          /* then it has no memory either */
+    if (out->data[0] == ' ' || out->data[out->len - 1] == ' ')
         abort();
     for (const char *p = out->data, *end = p + out->len; p != end; n++) {
         const char *start = p;

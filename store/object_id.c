@@ -108,6 +108,9 @@ static int find_email(struct mailbox *m, const struct message *msg, struct ids *
     SHA256Init(&c);
     if (read_all(m, msg, msg->size, &c, NULL, e) != 0)
         return -1;
+    /* what never changes of a message must be the same where the EMAILID is (RFC 8474 section 5.1): INTERNALDATE, too */
+    for (int i = 56; i >= 0; i -= 8)
+        SHA256Update(&c, &(uint8_t){ (uint8_t)((uint64_t)msg->date >> i) }, 1);
     finish(&c, ids->email);
     ids->has |= HAS_EMAIL;
     return 0;

@@ -4,7 +4,8 @@
 #include "store/mailbox.h"
 
 /* EMAILID and THREADID (RFC 8474 section 5), made from what the message says and nothing else: so a copy has those of its
- * original, and they are the same again after the index was lost. EMAILID is "E" and SHA-256 over the octets of the message,
+ * original, and they are the same again after the index was lost. EMAILID is "E" and SHA-256 over the octets of the message
+ * and the time of its INTERNALDATE,
  * THREADID is "T" and SHA-256 over the message-id that begins the thread: the first of References, else of In-Reply-To, else
  * the message's own; a message that names none is a thread by itself, with the number of its EMAILID. Both hashes are cut to
  * 128 bits and written in hexadecimal. */

@@ -19,7 +19,7 @@ import zlib
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from listener_lib import *
 
-REQUIRED = False
+REQUIRED = True
 
 XINETD = """defaults
 {{

@@ -94,6 +94,8 @@ async function downloads(c, sent) {
         assert.strictEqual(part.meta.filename, 'a.bin');
         const whole = await c.download(String(sent.uid), undefined, { uid: true });
         assert((await read(whole.content)).toString().includes('Subject: by imapflow'));
+    const decoded = await c.fetchOne(String(sent.uid), { uid: true, bodyParts: ['2'] }, { uid: true, binary: true });
+    if (!decoded || !decoded.bodyParts.get('2')) throw new Error('BINARY gave nothing');
         const many = await c.downloadMany(String(sent.uid), ['1', '2'], { uid: true });
         assert.deepStrictEqual(many['2'].content, Buffer.from('Hello\0!'));
     } finally {
