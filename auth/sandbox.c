@@ -16,8 +16,8 @@
 #include "base/log.h"
 #include "base/xmalloc.h"
 
-/* Read by the C library: iconv's modules and what they are loaded with, the time zone, random bytes, our own descriptors; who has locks;
- * names of users and groups. */
+/* Read by the C library: iconv's modules and what they are loaded with, the time zone, random bytes, our own descriptors, names
+ * of users and groups (for access control lists); and who has locks. */
 static const char *const library_files[] = {
     "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/share/zoneinfo", "/usr/share/locale", "/lib", "/lib64",
     "/etc/ld.so.cache", "/etc/localtime", "/dev/urandom", "/proc/self", "/proc/locks",

@@ -1,7 +1,7 @@
 /*
  * A whole session: the octets are what a client sends that has logged in, to mailboxes that are the same each time. The first
- * octet chooses what was said before: whether INBOX is selected, what is enabled. Whatever is said, the session ends with its
- * input, no descriptor is left open, and nothing is made outside the user's home.
+ * octet chooses what was said before: whether INBOX (UIDVALIDITY 7) is selected, what is enabled. Whatever is said, the
+ * session ends with its input, no descriptor is left open, and nothing is made outside the user's home.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -23,15 +23,16 @@ struct place {
 
 static const char mail[] =
     "From a@example.org Thu Jan  1 00:00:00 2026\nFrom: =?utf-8?q?J=C3=BC?= <a@example.org>, g: b@x, c@x;\nTo: b@example.org\n"
-    "Subject: number 1\nDate: Thu, 1 Jan 2026 00:00:00 +0000\nMessage-ID: <1@x>\nStatus: RO\nX-Status: F\nX-Keywords: one two\n"
+    "Subject: number 1\nDate: Thu, 1 Jan 2026 00:00:00 +0000\nMessage-ID: <1@x>\nX-IMAPbase: 7 9\nX-UID: 2\n"
+    "Status: RO\nX-Status: F\nX-Keywords: one two\n"
     "\nText\n\n"
-    "From a@example.org Thu Jan  1 00:00:01 2026\nFrom: b@example.org\nSubject: Re: number 1\nMessage-ID: <2@x>\n"
+    "From a@example.org Thu Jan  1 00:00:01 2026\nFrom: b@example.org\nSubject: Re: number 1\nMessage-ID: <2@x>\nX-UID: 5\n"
     "In-Reply-To: <1@x>\nReferences: <1@x>\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n"
     "--b\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\nGr=C3=BC=C3=9Fe\n"
     "--b\nContent-Type: application/octet-stream; name=\"a.bin\"\nContent-Transfer-Encoding: base64\n"
     "Content-Disposition: attachment; filename=a.bin\n\nSGVsbG8AIQ==\n"
     "--b\nContent-Type: message/rfc822\n\nSubject: inside\nContent-Type: multipart/alternative; boundary=c\n\n--c\n\nText\n--c--\n--b--\n\n"
-    "From a@example.org Thu Jan  1 00:00:02 2026\nSubject: number 3\n\n>From here\n\xff\xfe\n\n";
+    "From a@example.org Thu Jan  1 00:00:02 2026\nSubject: number 3\nX-UID: 9\n\n>From here\n\xff\xfe\n\n";
 
 static void write_file(const char *path, const char *text, size_t n)
 {

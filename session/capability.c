@@ -33,6 +33,8 @@ static const struct capability {
     { "MULTIAPPEND", AUTH, 0 },
     { "CATENATE", AUTH, 0 },
     { "URL-PARTIAL", AUTH, 0 },
+    { "BINARY", AUTH, 0 },
+    { "PREVIEW", AUTH, 0 },
 };
 enum { CAPABILITIES = sizeof capabilities / sizeof *capabilities };
 

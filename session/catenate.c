@@ -18,7 +18,8 @@ static enum step bad_url(struct upload *u, struct str url, const char *why)
         const unsigned char c = (unsigned char)url.p[i];
         buf_printf(&code, c > ' ' && c < 0x7f && c != ']' ? "%c" : "%%%02X", c);
     }
-    upload_refuse(u, say(u->s, OUTCOME_NO, code.len < sizeof u->s->code ? code.data : NULL, "%s", why));
+    upload_refuse(u, say(u->s, OUTCOME_NO, NULL, "%s", why));
+    u->s->long_code = arena_strndup(u->s->arena, code.data, code.len);
     buf_free(&code);
     return STEP_REFUSED;
 }

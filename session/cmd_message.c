@@ -8,30 +8,32 @@
 #include "session/append.h"
 #include "session/command.h"
 
+/* The commands that go by UID, too. */
+static enum outcome run_by_uid(struct session *s, struct str name, struct parse *p)
+{
+    static const struct { const char *name; enum outcome (*run)(struct session *s, struct parse *p, bool uid); } rows[] = {
+        { "FETCH", run_fetch }, { "STORE", run_store }, { "SEARCH", run_search }, { "SORT", run_sort }, { "THREAD", run_thread },
+        { "EXPUNGE", run_expunge }, { "REPLACE", run_replace } };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (str_ieq(name, str_z(rows[i].name)))
+            return rows[i].run(s, p, true);
+    if (str_ieq(name, STR("COPY")))
+        return run_copy(s, p, true, false);
+    if (str_ieq(name, STR("MOVE")))
+        return run_copy(s, p, true, true);
+    return say(s, OUTCOME_BAD, NULL, "Unknown UID command");
+}
+
 enum outcome cmd_uid(struct session *s, struct parse *p)
 {
     struct str name;
     if (!parse_sp(p) || !parse_atom(p, &name))
         return bad_arguments(s, "UID command ...");
-    if (str_ieq(name, STR("FETCH")))
-        return run_fetch(s, p, true);
-    if (str_ieq(name, STR("STORE")))
-        return run_store(s, p, true);
-    if (str_ieq(name, STR("SEARCH")))
-        return run_search(s, p, true);
-    if (str_ieq(name, STR("SORT")))
-        return run_sort(s, p, true);
-    if (str_ieq(name, STR("THREAD")))
-        return run_thread(s, p, true);
-    if (str_ieq(name, STR("COPY")))
-        return run_copy(s, p, true, false);
-    if (str_ieq(name, STR("MOVE")))
-        return run_copy(s, p, true, true);
-    if (str_ieq(name, STR("REPLACE")))
-        return run_replace(s, p, true);
-    if (str_ieq(name, STR("EXPUNGE")))
-        return run_expunge(s, p, true);
-    return say(s, OUTCOME_BAD, NULL, "Unknown UID command");
+    name = arena_str(s->arena, name);
+    const enum outcome outcome = run_by_uid(s, name, p);
+    if (outcome == OUTCOME_OK && s->text[0] == 0)
+        snprintf(s->text, sizeof s->text, "UID %.*s completed", (int)name.n, name.p);
+    return outcome;
 }
 
 enum outcome cmd_store(struct session *s, struct parse *p)

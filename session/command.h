@@ -25,7 +25,7 @@ struct session {
     unsigned enabled;                /* ENABLED_ bits; a test for QRESYNC wants all of its bits */
     struct arena *arena;             /* of the command */
     struct str tag;
-    char code[1200], text[400];       /* of the tagged line: response code without brackets ("" none), text ("" default) */
+    char code[160], text[400];       /* of the tagged line: response code without brackets ("" none), text ("" default) */
     char *long_code;                 /* in place of code where that has no room; in the arena */
     enum language language;          /* of what people read */
     enum collation collation;        /* the active comparator */

@@ -18,9 +18,15 @@ struct fetching {
     bool uid;                        /* UID FETCH: UID in every response */
     bool modseq;                     /* CHANGEDSINCE: MODSEQ too */
     struct arena *arena;             /* of one message */
-    size_t gone;
+    size_t gone, undecodable;
     bool broken;
 };
+
+static const struct mime_part *structure_for(void *ctx, const struct message *msg, struct store_error *e)
+{
+    const struct fetching *f = ctx;
+    return message_structure(f->s->mailbox, msg, f->arena, e);
+}
 
 static void write_date(struct io *io, const char *label, int64_t date, int date_zone)
 {
@@ -76,6 +82,17 @@ static void write_item(struct fetching *f, const struct message *msg, const stru
         io_puts(io, item->type == FETCH_BODY ? "BODY " : "BODYSTRUCTURE ");
         write_body(io, root, item->type == FETCH_BODYSTRUCTURE);
         break;
+    case FETCH_PREVIEW:
+        f->broken = !write_preview(s, msg, item, structure_for, f, e);
+        break;
+    case FETCH_EMAILID:
+    case FETCH_THREADID:
+        f->broken = !write_object_id(s, msg, item->type == FETCH_THREADID, e);
+        break;
+    case FETCH_BINARY:
+    case FETCH_BINARY_SIZE:
+        f->broken = !write_binary(s, msg, root, item, e);
+        break;
     default:
         f->broken = !write_section(s, msg, root, item, e);
         break;
@@ -100,11 +117,17 @@ static int fetch_one(struct fetching *f, uint32_t seq, bool show_flags, struct s
         modseq_item = { .type = FETCH_MODSEQ };
     if (mailbox_message(s->mailbox, seq, &msg, e) != 0)
         return -1;
+    arena_reset(f->arena);
     if (f->items->needs_mime) {
-        arena_reset(f->arena);
         root = message_structure(s->mailbox, &msg, f->arena, e);
         if (root == NULL)
             return -1;
+    }
+    if (!binary_decodable(f->items, root)) {     /* the command fails; other messages are told all the same */
+        f->undecodable++;
+        if (show_flags)
+            write_flags_response(s, seq, f->uid, true);
+        return 0;
     }
     if (f->items->needs_content && mailbox_read_begin(s->mailbox, e) != 0)
         return -1;
@@ -253,6 +276,8 @@ enum outcome run_fetch(struct session *s, struct parse *p, bool uid)
         s->state = STATE_LOGOUT;
         return OUTCOME_SILENT;
     }
+    if (outcome == OUTCOME_OK && f.undecodable > 0)
+        return say(s, OUTCOME_NO, "UNKNOWN-CTE", "The transfer encoding of %zu of the messages is not known", f.undecodable);
     if (outcome == OUTCOME_OK && f.gone > 0)
         return say(s, OUTCOME_NO, "EXPUNGEISSUED", "Some of the messages are gone");
     return outcome;

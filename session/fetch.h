@@ -4,20 +4,22 @@
 #include "store/mime.h"
 
 enum fetch_type {
-    FETCH_FLAGS, FETCH_UID, FETCH_MODSEQ, FETCH_SAVEDATE, FETCH_DATE, FETCH_SIZE, FETCH_ENVELOPE, FETCH_BODY, FETCH_BODYSTRUCTURE, FETCH_SECTION,
-    FETCH_RFC822, FETCH_RFC822_HEADER, FETCH_RFC822_TEXT
+    FETCH_FLAGS, FETCH_UID, FETCH_MODSEQ, FETCH_SAVEDATE, FETCH_DATE, FETCH_SIZE, FETCH_ENVELOPE, FETCH_BODY, FETCH_BODYSTRUCTURE,
+    FETCH_PREVIEW, FETCH_EMAILID, FETCH_THREADID,
+    FETCH_SECTION, FETCH_BINARY, FETCH_BINARY_SIZE, FETCH_RFC822, FETCH_RFC822_HEADER, FETCH_RFC822_TEXT
 };
 enum section_text { SECTION_ALL, SECTION_HEADER, SECTION_FIELDS, SECTION_FIELDS_NOT, SECTION_TEXT, SECTION_MIME };
 enum { SECTION_DEPTH = 128 };
 struct fetch_item {
     enum fetch_type type;
     bool peek;
+    bool lazy;                           /* PREVIEW (LAZY) */
     uint32_t *path; size_t depth;        /* part numbers */
     enum section_text text;
     struct str *fields; size_t field_count;
     bool partial;
     uint64_t from, length;
-    struct str label;                    /* "BODY[...]<n>" as the response names it */
+    struct str label;                    /* "BODY[...]<n>" or "BINARY[...]<n>" as the response names it */
 };
 struct fetch_items {
     struct fetch_item *list;
@@ -47,4 +49,26 @@ void write_body(struct io *io, const struct mime_part *part, bool extended);
 /* One BODY[section] with its name. False: the content could not be read; the response is then unfinished. */
 bool write_section(struct session *s, const struct message *msg, const struct mime_part *root, const struct fetch_item *item,
                    struct store_error *e);
+/* The part that a path names (RFC 3501 section 6.4.5); the root for depth 0, NULL if there is none. */
+const struct mime_part *find_part(const struct mime_part *root, const struct fetch_item *item);
+/* The octets [*from, *from + *size) narrowed to those that the item's <n.m> asks for. */
+void narrow_to_partial(const struct fetch_item *item, uint64_t *from, uint64_t *size);
+
+/* BINARY and BINARY.SIZE (RFC 3516; fetch_binary.c). */
+bool binary_parse(struct session *s, struct parse *p, struct fetch_item *item);    /* false, p->at as it was: not one of them */
+/* False: one of the items wants a part whose transfer encoding is not known. */
+bool binary_decodable(const struct fetch_items *items, const struct mime_part *root);
+bool write_binary(struct session *s, const struct message *msg, const struct mime_part *root, const struct fetch_item *item,
+                  struct store_error *e);
+
+/* PREVIEW, EMAILID and THREADID (RFC 8970, RFC 8474; fetch_derived.c). */
+bool preview_parse(struct parse *p, struct fetch_item *item);
+/* structure gives the message's structure (NULL: e says why), and is called if it is needed. */
+bool write_preview(struct session *s, const struct message *msg, const struct fetch_item *item,
+                   const struct mime_part *(*structure)(void *ctx, const struct message *msg, struct store_error *e), void *ctx,
+                   struct store_error *e);
+bool write_object_id(struct session *s, const struct message *msg, bool thread, struct store_error *e);
+
+bool fetch_section_part(struct session *s, struct parse *p, struct fetch_item *item);     /* "[" part numbers "]" */
+bool fetch_partial(struct parse *p, struct fetch_item *item);                          /* "<n.m>", or nothing */
 #endif

@@ -12,7 +12,7 @@ static const struct fetch_name {
     { "FLAGS", FETCH_FLAGS }, { "UID", FETCH_UID }, { "MODSEQ", FETCH_MODSEQ }, { "SAVEDATE", FETCH_SAVEDATE },
     { "INTERNALDATE", FETCH_DATE }, { "RFC822.SIZE", FETCH_SIZE },
     { "ENVELOPE", FETCH_ENVELOPE }, { "BODYSTRUCTURE", FETCH_BODYSTRUCTURE }, { "RFC822.HEADER", FETCH_RFC822_HEADER },
-    { "RFC822.TEXT", FETCH_RFC822_TEXT }, { "RFC822", FETCH_RFC822 },
+    { "RFC822.TEXT", FETCH_RFC822_TEXT }, { "RFC822", FETCH_RFC822 }, { "EMAILID", FETCH_EMAILID }, { "THREADID", FETCH_THREADID },
 };
 static const struct fetch_macro {
     const char *name;
@@ -84,7 +84,12 @@ bool section_parse(struct parse *p, struct fetch_item *item)
     return n > 0 && section(&s, &bracketed, item) && parse_end(&bracketed);
 }
 
-static bool partial(struct parse *p, struct fetch_item *item)
+bool fetch_section_part(struct session *s, struct parse *p, struct fetch_item *item)
+{
+    return parse_char(p, '[') && section(s, p, item) && item->text == SECTION_ALL;
+}
+
+bool fetch_partial(struct parse *p, struct fetch_item *item)
 {
     if (!parse_char(p, '<'))
         return true;
@@ -130,6 +135,10 @@ static bool one_item(struct session *s, struct parse *p, struct fetch_item *item
             return p->at == p->end || (*p->at != '[' && *p->at != '<');
         }
     }
+    if (parse_word(p, "PREVIEW"))
+        return preview_parse(p, item);
+    if (binary_parse(s, p, item))
+        return true;
     item->peek = parse_word(p, "BODY.PEEK");
     if (!item->peek && !parse_word(p, "BODY")) {
         p->at = at;
@@ -140,7 +149,7 @@ static bool one_item(struct session *s, struct parse *p, struct fetch_item *item
         return !item->peek;
     }
     item->type = FETCH_SECTION;
-    if (!section(s, p, item) || !partial(p, item))
+    if (!section(s, p, item) || !fetch_partial(p, item))
         return false;
     label(s, item);
     return true;
@@ -150,9 +159,9 @@ static void sum_up(struct fetch_items *items)
 {
     for (size_t i = 0; i < items->n; i++) {
         const struct fetch_item *item = &items->list[i];
-        items->sets_seen |= (item->type == FETCH_SECTION || item->type == FETCH_RFC822 || item->type == FETCH_RFC822_TEXT) && !item->peek;
+        items->sets_seen |= (item->type == FETCH_SECTION || item->type == FETCH_BINARY || item->type == FETCH_RFC822 || item->type == FETCH_RFC822_TEXT) && !item->peek;
         items->needs_mime |= item->type == FETCH_ENVELOPE || item->type == FETCH_BODY || item->type == FETCH_BODYSTRUCTURE
-            || (item->type == FETCH_SECTION && item->depth > 0);
+            || ((item->type == FETCH_SECTION || item->type == FETCH_BINARY || item->type == FETCH_BINARY_SIZE) && item->depth > 0);
         items->needs_content |= item->type >= FETCH_SECTION;
         items->needs_flags |= item->type == FETCH_FLAGS;
     }

@@ -21,7 +21,7 @@ static const struct mime_part *message_in(const struct mime_part *part)
 
 /* The part that a path names (RFC 3501 section 6.4.5): a message/rfc822 is gone into, a part that is no multipart has
  * itself as part 1. NULL if there is none. */
-static const struct mime_part *find_part(const struct mime_part *root, const struct fetch_item *item)
+const struct mime_part *find_part(const struct mime_part *root, const struct fetch_item *item)
 {
     const struct mime_part *part = root;
     bool message_root = true;
@@ -137,7 +137,7 @@ static void write_label(struct session *s, const struct fetch_item *item, const 
     io_puts(&s->io, " ");
 }
 
-static void narrow(const struct fetch_item *item, uint64_t *from, uint64_t *size)
+void narrow_to_partial(const struct fetch_item *item, uint64_t *from, uint64_t *size)
 {
     if (!item->partial)
         return;
@@ -163,7 +163,7 @@ static bool write_fields(struct session *s, const struct message *msg, struct ex
         buf_add(&c.out, "\r\n", 2);
     buf_add(&c.out, "\r\n", 2);
     size = c.out.len;
-    narrow(item, &from, &size);
+    narrow_to_partial(item, &from, &size);
     io_printf(&s->io, "{%llu}\r\n", (unsigned long long)size);
     io_add(&s->io, c.out.data + from, (size_t)size);
     buf_free(&c.out);
@@ -192,7 +192,7 @@ bool write_section(struct session *s, const struct message *msg, const struct mi
         x.from = msg->size;
     if (x.size > msg->size - x.from)
         x.size = msg->size - x.from;
-    narrow(item, &x.from, &x.size);
+    narrow_to_partial(item, &x.from, &x.size);
     io_puts(&s->io, "{");
     io_number(&s->io, x.size);
     io_puts(&s->io, "}\r\n");
@@ -240,7 +240,7 @@ static int give_fields(struct mailbox *m, const struct message *msg, struct exte
             buf_add(&c.out, "\r\n", 2);
         buf_add(&c.out, "\r\n", 2);
         uint64_t size = c.out.len;
-        narrow(item, &from, &size);
+        narrow_to_partial(item, &from, &size);
         if (size > 0 && !give(ctx, c.out.data + from, (size_t)size))
             rc = -1;
     }
@@ -261,6 +261,6 @@ int section_octets(struct mailbox *m, const struct message *msg, const struct mi
         x.size = msg->size - x.from;
     if (item->text == SECTION_FIELDS || item->text == SECTION_FIELDS_NOT)
         return give_fields(m, msg, x, item, give, ctx, e);
-    narrow(item, &x.from, &x.size);
+    narrow_to_partial(item, &x.from, &x.size);
     return give_octets(m, msg, x, give, ctx, e);
 }

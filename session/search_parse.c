@@ -8,7 +8,7 @@
 #include "session/search_filter.h"
 #include "store/search.h"
 
-enum argument { ARG_NONE, ARG_TEXT, ARG_DATE, ARG_NUMBER, ARG_INTERVAL, ARG_KEYWORD, ARG_MODSEQ };
+enum argument { ARG_NONE, ARG_TEXT, ARG_DATE, ARG_NUMBER, ARG_INTERVAL, ARG_KEYWORD, ARG_MODSEQ, ARG_OBJECT_ID };
 
 static const struct search_name {
     const char *name;
@@ -22,6 +22,7 @@ static const struct search_name {
     { "BCC", SEARCH_HEADER, ARG_TEXT, 0, false, "Bcc" }, { "BEFORE", SEARCH_BEFORE, ARG_DATE, 0, false, NULL },
     { "BODY", SEARCH_BODY, ARG_TEXT, 0, false, NULL }, { "CC", SEARCH_HEADER, ARG_TEXT, 0, false, "Cc" },
     { "DELETED", SEARCH_FLAG, ARG_NONE, FLAG_DELETED, false, NULL }, { "DRAFT", SEARCH_FLAG, ARG_NONE, FLAG_DRAFT, false, NULL },
+    { "EMAILID", SEARCH_EMAILID, ARG_OBJECT_ID, 0, false, NULL },
     { "FLAGGED", SEARCH_FLAG, ARG_NONE, FLAG_FLAGGED, false, NULL }, { "FROM", SEARCH_HEADER, ARG_TEXT, 0, false, "From" },
     { "KEYWORD", SEARCH_KEYWORD, ARG_KEYWORD, 0, false, NULL }, { "LARGER", SEARCH_LARGER, ARG_NUMBER, 0, false, NULL },
     { "MODSEQ", SEARCH_MODSEQ, ARG_MODSEQ, 0, false, NULL },
@@ -34,6 +35,7 @@ static const struct search_name {
     { "SENTSINCE", SEARCH_SENTSINCE, ARG_DATE, 0, false, NULL }, { "SINCE", SEARCH_SINCE, ARG_DATE, 0, false, NULL },
     { "SMALLER", SEARCH_SMALLER, ARG_NUMBER, 0, false, NULL }, { "SUBJECT", SEARCH_HEADER, ARG_TEXT, 0, false, "Subject" },
     { "TEXT", SEARCH_TEXT, ARG_TEXT, 0, false, NULL }, { "TO", SEARCH_HEADER, ARG_TEXT, 0, false, "To" },
+    { "THREADID", SEARCH_THREADID, ARG_OBJECT_ID, 0, false, NULL },
     { "UNANSWERED", SEARCH_FLAG, ARG_NONE, FLAG_ANSWERED, true, NULL }, { "UNDELETED", SEARCH_FLAG, ARG_NONE, FLAG_DELETED, true, NULL },
     { "UNDRAFT", SEARCH_FLAG, ARG_NONE, FLAG_DRAFT, true, NULL }, { "UNFLAGGED", SEARCH_FLAG, ARG_NONE, FLAG_FLAGGED, true, NULL },
     { "UNKEYWORD", SEARCH_KEYWORD, ARG_KEYWORD, 0, true, NULL }, { "UNSEEN", SEARCH_FLAG, ARG_NONE, FLAG_SEEN, true, NULL },
@@ -163,6 +165,17 @@ static bool take_text(struct searching *x, struct str *out)
     return true;
 }
 
+/* objectid of RFC 8474 section 7. */
+static bool parse_object_id(struct parse *p, struct str *out)
+{
+    if (!parse_atom(p, out) || out->n > 255)
+        return false;
+    for (size_t i = 0; i < out->n; i++)
+        if (strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-", out->p[i]) == NULL)
+            return false;
+    return true;
+}
+
 static bool take_argument(struct searching *x, const struct search_name *row, struct search_key *out)
 {
     switch (row->argument) {
@@ -185,6 +198,8 @@ static bool take_argument(struct searching *x, const struct search_name *row, st
         return parse_sp(x->p) && take_modseq(x, out);
     case ARG_KEYWORD:
         return parse_sp(x->p) && parse_atom(x->p, &out->text);
+    case ARG_OBJECT_ID:
+        return parse_sp(x->p) && parse_object_id(x->p, &out->text);
     }
     return false;
 }

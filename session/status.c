@@ -1,11 +1,12 @@
 /*
- * STATUS and its items (RFC 3501, RFC 9051; RFC 7162 HIGHESTMODSEQ, RFC 7889 APPENDLIMIT, RFC 8438 SIZE, RFC 8474 MAILBOXID).
+ * STATUS and its items (RFC 3501, RFC 9051; RFC 7162 HIGHESTMODSEQ, RFC 7889 APPENDLIMIT, RFC 8438 SIZE, RFC 8474 MAILBOXID,
+ * RFC 9208 DELETED-STORAGE).
  */
 #include <string.h>
 
 #include "session/command.h"
 
-enum status_kind { STATUS_32, STATUS_64, STATUS_ID, STATUS_LIMIT };
+enum status_kind { STATUS_32, STATUS_64, STATUS_ID, STATUS_LIMIT, STATUS_STORAGE };
 
 static const struct status_row {
     const char *name;
@@ -22,6 +23,7 @@ static const struct status_row {
     { "HIGHESTMODSEQ", STATUS_64, offsetof(struct mailbox_status, highestmodseq) },
     { "MAILBOXID", STATUS_ID, offsetof(struct mailbox_status, mailbox_id) },
     { "APPENDLIMIT", STATUS_LIMIT, 0 },
+    { "DELETED-STORAGE", STATUS_STORAGE, 0 },
 };
 enum { STATUS_ROWS = sizeof status_rows / sizeof *status_rows };
 
@@ -46,8 +48,9 @@ bool parse_status_items(struct session *s, struct parse *p, struct status_items 
     return parse_char(p, ')');
 }
 
-static void write_value(struct session *s, const struct status_row *row, const struct mailbox_status *st)
+static void write_value(struct session *s, const struct status_row *row, const struct mailbox_status *st, uint64_t deleted_storage)
 {
+    enum { STORAGE_UNIT = 1024 };
     uint32_t narrow;
     uint64_t wide = 0;
     switch (row->kind) {
@@ -57,6 +60,9 @@ static void write_value(struct session *s, const struct status_row *row, const s
         break;
     case STATUS_LIMIT:
         io_number(&s->io, s->config->append_limit);
+        break;
+    case STATUS_STORAGE:
+        io_number(&s->io, deleted_storage / STORAGE_UNIT + (deleted_storage % STORAGE_UNIT != 0));
         break;
     default:
         memcpy(&wide, (const char *)st + row->offset, sizeof wide);
@@ -73,8 +79,13 @@ int write_status(struct session *s, const struct mailbox_name *name, struct str 
 {
     struct mailbox_status st = { 0 };
     bool has_condstore = false;
+    uint64_t deleted_storage = 0;
     if (mailbox_status(s->store, name, &st, e) != 0)
         return -1;
+    for (size_t i = 0; i < items->n; i++)
+        if (status_rows[items->rows[i]].kind == STATUS_STORAGE && st.deleted > 0
+            && mailbox_deleted_storage(s->store, name, &deleted_storage, e) != 0)
+            return -1;
     io_puts(&s->io, "* STATUS ");
     if (wire.p != NULL && !s->io.utf8)
         write_astring(&s->io, wire);
@@ -84,7 +95,7 @@ int write_status(struct session *s, const struct mailbox_name *name, struct str 
     for (size_t i = 0; i < items->n; i++) {
         const struct status_row *row = &status_rows[items->rows[i]];
         io_printf(&s->io, "%s%s ", i == 0 ? "" : " ", row->name);
-        write_value(s, row, &st);
+        write_value(s, row, &st, deleted_storage);
         has_condstore |= strcmp(row->name, "HIGHESTMODSEQ") == 0;
     }
     io_puts(&s->io, ")\r\n");

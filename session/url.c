@@ -107,6 +107,15 @@ static bool range(struct cursor *c, struct imap_url *out)
     return number(c, 0, INT64_MAX, &out->from) && (!skip_word(c, ".") || number(c, 1, INT64_MAX, &out->length));
 }
 
+/* What is kept as written has URL characters only; brackets are of an IPv6 address. */
+static bool is_written(struct str text)
+{
+    for (size_t i = 0; i < text.n; i++)
+        if (!is_plain(text.p[i]) && (text.p[i] == 0 || strchr("%;[]", text.p[i]) == NULL))
+            return false;
+    return text.n > 0;
+}
+
 static bool server(struct cursor *c, struct imap_url *out)
 {
     const char *slash = memchr(c->at, '/', (size_t)(c->end - c->at));
@@ -114,7 +123,7 @@ static bool server(struct cursor *c, struct imap_url *out)
         return false;
     out->server = (struct str){ c->at, (size_t)(slash - c->at) };
     c->at = slash + 1;
-    return true;
+    return is_written(out->server);
 }
 
 bool url_parse(struct str text, struct arena *a, struct imap_url *out)
@@ -141,7 +150,7 @@ bool url_parse(struct str text, struct arena *a, struct imap_url *out)
         while (*--from != ';')
             ;
         out->rest = (struct str){ from, (size_t)(c.end - from) };
-        c.at = c.end;
+        return is_written(out->rest);
     }
     return c.at == c.end;
 }

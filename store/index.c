@@ -344,26 +344,31 @@ int index_put_keywords(struct index_txn *t, uint64_t id, struct str names, struc
     return index_put(t, TABLE_KEYWORDS, key, 8, names.p, names.n, e);
 }
 
-void index_get_cache(struct index_txn *t, uint64_t id, uint32_t uid, struct str *out)
+static const enum table cache_tables[] = { TABLE_CACHE, TABLE_PREVIEW, TABLE_IDS };       /* by enum cache_kind */
+
+void index_get_cache(struct index_txn *t, uint64_t id, uint32_t uid, enum cache_kind kind, struct str *out)
 {
     unsigned char key[12];
     MDB_val v;
     index_key(key, id, uid);
     *out = (struct str){ NULL, 0 };
-    if (index_get(t, TABLE_CACHE, key, sizeof key, &v) == 0)
+    if (index_get(t, cache_tables[kind], key, sizeof key, &v) == 0)
         *out = (struct str){ v.mv_data, v.mv_size };
 }
 
-int index_put_cache(struct index_txn *t, uint64_t id, uint32_t uid, struct str blob, struct store_error *e)
+int index_put_cache(struct index_txn *t, uint64_t id, uint32_t uid, enum cache_kind kind, struct str blob, struct store_error *e)
 {
     unsigned char key[12];
     index_key(key, id, uid);
-    return index_put(t, TABLE_CACHE, key, sizeof key, blob.p, blob.n, e);
+    return index_put(t, cache_tables[kind], key, sizeof key, blob.p, blob.n, e);
 }
 
 int index_delete_cache(struct index_txn *t, uint64_t id, uint32_t uid, struct store_error *e)
 {
     unsigned char key[12];
+    int rc = 0;
     index_key(key, id, uid);
-    return index_del(t, TABLE_CACHE, key, sizeof key, e);
+    for (size_t i = 0; rc == 0 && i < sizeof cache_tables / sizeof *cache_tables; i++)
+        rc = index_del(t, cache_tables[i], key, sizeof key, e);
+    return rc;
 }

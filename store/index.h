@@ -139,9 +139,10 @@ void chunk_count_up(struct chunk_info *info, const struct message_record *record
 int index_get_keywords(struct index_txn *t, uint64_t id, struct buf *out, struct store_error *e);
 int index_put_keywords(struct index_txn *t, uint64_t id, struct str names, struct store_error *e);
 
-/* Derived data by UID. get: n 0 if none. */
-void index_get_cache(struct index_txn *t, uint64_t id, uint32_t uid, struct str *out);
-int index_put_cache(struct index_txn *t, uint64_t id, uint32_t uid, struct str blob, struct store_error *e);
+/* Derived data by UID, of several kinds. get: n 0 if none; delete: of all kinds. */
+enum cache_kind { CACHE_STRUCTURE, CACHE_PREVIEW, CACHE_IDS };
+void index_get_cache(struct index_txn *t, uint64_t id, uint32_t uid, enum cache_kind kind, struct str *out);
+int index_put_cache(struct index_txn *t, uint64_t id, uint32_t uid, enum cache_kind kind, struct str blob, struct store_error *e);
 int index_delete_cache(struct index_txn *t, uint64_t id, uint32_t uid, struct store_error *e);
 
 /* Expunged UIDs, for VANISHED: n ascending UIDs that went at modseq. */

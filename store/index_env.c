@@ -19,7 +19,8 @@
 enum { INDEX_READERS = 1024 };
 #define INDEX_MAP ((size_t)1 << 34)
 
-const char *const index_table_names[TABLE_COUNT] = { "names", "box", "keywords", "chunks", "chunk", "cache", "expunged" };
+const char *const index_table_names[TABLE_COUNT] = { "names", "box", "keywords", "chunks", "chunk", "cache", "expunged",
+                                                     "preview", "ids" };
 static const char version_key[] = "version";
 static struct {
     sigjmp_buf *back;

@@ -388,3 +388,28 @@ int mailbox_status(struct store *s, const struct mailbox_name *name, struct mail
     const int rc = status_once(s, name, out, e);
     return rc != 0 && index_damaged(s->index) ? status_once(s, name, out, e) : rc;
 }
+
+static bool has_deleted(const struct chunk_info *info)
+{
+    return info->deleted > 0;
+}
+
+static int add_deleted(void *ctx, const struct message_record *r)
+{
+    uint64_t *sum = ctx;
+    if (r->flags & FLAG_DELETED)
+        *sum += r->raw_size;
+    return 0;
+}
+
+int mailbox_deleted_storage(struct store *s, const struct mailbox_name *name, uint64_t *octets, struct store_error *e)
+{
+    struct box b;
+    struct box_record rec;
+    *octets = 0;
+    if (box_open(&b, s, name, false, e) != 0)
+        return -1;
+    const int rc = box_refresh(&b, &rec, e) == 0 && box_visit(&b, &rec, has_deleted, add_deleted, octets, e) == 0 ? 0 : -1;
+    box_close(&b);
+    return rc;
+}

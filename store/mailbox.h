@@ -30,6 +30,10 @@ void mailbox_info(struct mailbox *m, struct mailbox_status *out);      /* of the
 /* STATUS of a mailbox that need not be open; brings the index up to date first. Does not claim \Recent. */
 int mailbox_status(struct store *s, const struct mailbox_name *name, struct mailbox_status *out, struct store_error *e);
 
+/* What an EXPUNGE would free: octets of the file that messages with \Deleted take (STATUS DELETED-STORAGE, RFC 9208). Reads the
+ * records of those parts of the mailbox that have such messages. */
+int mailbox_deleted_storage(struct store *s, const struct mailbox_name *name, uint64_t *octets, struct store_error *e);
+
 uint32_t mailbox_exists(const struct mailbox *m);
 uint32_t mailbox_uid(const struct mailbox *m, uint32_t seq);           /* 1 <= seq <= exists */
 uint32_t mailbox_seq(const struct mailbox *m, uint32_t uid);           /* 0 if not in the view */
@@ -100,6 +104,10 @@ int mailbox_read(struct mailbox *m, const struct message *msg, uint64_t offset, 
 void mailbox_cache_get(struct mailbox *m, const struct message *msg, struct str *out);
 void mailbox_cache_put(struct mailbox *m, const struct message *msg, struct str blob);
 void mailbox_cache_flush(struct mailbox *m);
+/* The same for other things that the index keeps of a message: each caller knows what its blob says. */
+enum mailbox_note { NOTE_STRUCTURE, NOTE_PREVIEW, NOTE_IDS };
+void mailbox_note_get(struct mailbox *m, const struct message *msg, enum mailbox_note kind, struct str *out);
+void mailbox_note_put(struct mailbox *m, const struct message *msg, enum mailbox_note kind, struct str blob);
 
 /* The session is told of progress (store_on_progress): messages done of so many. */
 void mailbox_progress(const struct mailbox *m, uint64_t done, uint64_t goal);

@@ -89,7 +89,7 @@ struct mailbox {
     struct message_record *chunk;            /* INDEX_CHUNK */
     uint32_t record_at;
     struct content *content;
-    struct buf cache_pending;                /* { uint32_t uid, size; octets } ... */
+    struct buf cache_pending;                /* { uint32_t uid, size, kind; octets } ... */
     int watch;                               /* inotify, or -1 */
     uint64_t watch_inode;                    /* of the file it watches */
 };

@@ -38,7 +38,7 @@ static uint64_t limit_of(const struct dqblk *q)
 static bool ask(int fd, int type, uint32_t id, struct quota_root *out)
 {
     struct dqblk q = { 0 };
-    if (syscall(QUOTACTL_FD, (unsigned)fd, (unsigned)QCMD(Q_GETQUOTA, type), id, &q) != 0)
+    if (syscall(QUOTACTL_FD, (unsigned)fd, ((unsigned)Q_GETQUOTA << SUBCMDSHIFT) | (unsigned)type, id, &q) != 0)
         return false;
     out->used = q.dqb_curspace / UNIT + (q.dqb_curspace % UNIT != 0);
     out->limit = limit_of(&q);
@@ -68,8 +68,9 @@ static int nearest(struct names *n, const char *name, size_t *at)
         *at = length;
         if (fd >= 0 || length == 0 || (errno != ENOENT && errno != ENOTDIR))
             return fd;
-        while (length > 0 && name[length] != '/')
+        do
             length--;
+        while (length > 0 && name[length] != '/');
     }
 }
 

@@ -12,6 +12,7 @@
 #include "base/xmalloc.h"
 #include "store/date.h"
 #include "store/mime_lex.h"
+#include "store/object_id.h"
 
 enum { BATCH = 256, SMALL = 1 << 20 };      /* messages between two looks up; octets of a message that is read whole */
 enum cost { COST_SET, COST_RECORD, COST_HEADER, COST_CONTENT, COSTS };
@@ -21,7 +22,7 @@ struct search {
     struct store_error *error;
     bool failed;                      /* error is set */
     uint32_t seq;                     /* the message in hand, and what is known of it */
-    bool has_record, has_header, has_body, has_root, gone;
+    bool has_record, has_header, has_body, has_root, has_ids, gone;
     struct message message;
     struct buf header, body;
     struct mime_part *root;
@@ -34,7 +35,7 @@ struct search {
 static void take(struct search *s, uint32_t seq)
 {
     s->seq = seq;
-    s->has_record = s->has_header = s->has_body = s->gone = false;
+    s->has_record = s->has_header = s->has_body = s->has_ids = s->gone = false;
     if (s->has_root) arena_reset(s->arena);
     s->has_root = false;
 }
@@ -226,6 +227,17 @@ static int64_t saved_day(const struct message *m)
     return date_day_of(m->save_date, date_local_zone(m->save_date));
 }
 
+static bool match_id(struct search *s, const struct search_key *k)
+{
+    char email_id[OBJECT_ID], thread_id[OBJECT_ID];
+    const bool thread = k->type == SEARCH_THREADID;
+
+    if (!need_record(s)) return false;
+    s->has_ids = true;
+    if (message_object_ids(s->mailbox, &s->message, email_id, thread_id, !thread, thread, s->error) != 0) return give_up(s);
+    return str_eq(k->text, str_z(thread ? thread_id : email_id));
+}
+
 /* A key that is answered by the record. */
 static bool match_record(struct search *s, const struct search_key *k)
 {
@@ -275,6 +287,8 @@ static bool match(struct search *s, const struct search_key *k)
     case SEARCH_HEADER: return match_header(s, k);
     case SEARCH_BODY:
     case SEARCH_TEXT: return match_content(s, k);
+    case SEARCH_EMAILID:
+    case SEARCH_THREADID: return match_id(s, k);
     default: return match_record(s, k);
     }
 }
@@ -375,6 +389,8 @@ static enum cost prepare(struct search_key *k)
     case SEARCH_TEXT:
         make_needles(k);
         return k->type == SEARCH_HEADER ? COST_HEADER : COST_CONTENT;
+    case SEARCH_THREADID: return COST_HEADER;
+    case SEARCH_EMAILID: return COST_CONTENT;
     default: return COST_RECORD;
     }
 }
@@ -418,7 +434,7 @@ static size_t run_batch(struct search *s, const struct search_key *program, uint
     for (unsigned reads = 0; *seq <= last && n < BATCH && reads < READS && !s->failed; ++*seq) {
         take(s, *seq);
         if (match(s, program) && need_record(s)) matches[n++] = *seq;
-        if (s->has_header || s->has_body || s->has_root) reads++;
+        if (s->has_header || s->has_body || s->has_root || s->has_ids) reads++;
     }
     mailbox_read_end(s->mailbox);
     return n;
@@ -440,6 +456,7 @@ int search_run(struct mailbox *m, struct search_key *program, int (*found)(void 
         for (size_t i = 0; i < n && !stopped && !s.failed; i++) stopped = found(ctx, matches[i]) != 0;
         mailbox_progress(m, seq - 1, last);
     }
+    mailbox_cache_flush(m);
     unprepare(program);
     arena_free(s.arena);
     buf_free(&s.header);

@@ -18,7 +18,8 @@ enum search_type {
     SEARCH_MODSEQ,                              /* value: at least */
     SEARCH_LARGER, SEARCH_SMALLER,              /* value: octets */
     SEARCH_HEADER,                              /* field, text: empty text = the field is there */
-    SEARCH_BODY, SEARCH_TEXT
+    SEARCH_BODY, SEARCH_TEXT,
+    SEARCH_EMAILID, SEARCH_THREADID             /* text: the id, compared exactly (RFC 8474) */
 };
 struct search_range { uint32_t first, last; };  /* first <= last; '*' resolved by the session against the view */
 struct search_key {

@@ -1,6 +1,7 @@
 #ifndef STORE_TEXT_PRIVATE_H
 #define STORE_TEXT_PRIVATE_H
 #include <iconv.h>
+#include "store/decode.h"
 #include "store/text.h"
 
 /* The streaming parts that text.h is made of: each takes octets in pieces of any size and appends what they give. */
@@ -27,18 +28,6 @@ struct charset {
 void charset_open(struct charset *c, struct charset_cache *cache, struct str name);
 void charset_feed(struct charset *c, struct buf *out, const char *in, size_t n);
 void charset_end(struct charset *c, struct buf *out);
-
-/* ---- transfer encodings */
-enum transfer_kind { TRANSFER_NONE, TRANSFER_BASE64, TRANSFER_QP };
-struct transfer {
-    enum transfer_kind kind;
-    unsigned bits, count;            /* base64: 6 bits each */
-    size_t pending_n;                /* qp: what a line end or another octet will decide about */
-    char pending[96];
-};
-enum transfer_kind transfer_kind_of(struct str encoding);
-void transfer_feed(struct transfer *t, struct buf *out, const char *in, size_t n);
-void transfer_end(struct transfer *t, struct buf *out);
 
 /* As text_decode_header, with converters kept. */
 void header_decode(struct buf *out, struct str value, struct charset_cache *cache);

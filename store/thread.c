@@ -159,7 +159,6 @@ int threading_add(struct threading *t, const struct thread_message *message, str
     uint32_t last = NO_ITEM;
 
     item->seq = message->seq;
-    item->arrival = message->arrival;
     item->date = subject_sent_date(message->date, message->arrival);
     if (t->algorithm != THREAD_REFS) take_subject(t, message->subject, item);
     if (t->algorithm != THREAD_ORDEREDSUBJECT) {

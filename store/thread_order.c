@@ -192,21 +192,14 @@ static void order_subjects(struct ordering *o)
 /* REFS: roots are sorted by the latest sent date among all below them. */
 static void sort_by_latest(struct ordering *o)
 {
-    struct { int64_t date; uint32_t seq; } *latest = xcalloc(o->n + 1, sizeof *latest);
+    int64_t *latest = xcalloc(o->n + 1, sizeof *latest);
 
-    for (size_t at = o->t->item_count; at-- > 0;) {
+    for (size_t i = 0; i < o->n; i++) latest[i] = is_there(o, i) ? o->t->items[i].date : INT64_MIN;
+    for (size_t at = o->t->item_count; at-- > 0;) {            /* children before parents */
         const uint32_t i = o->order[at], above = o->places[i].above;
-        const struct thread_item *item = &o->t->items[i];
         if (!o->places[i].live) continue;
-        if (item->seq != 0 && (latest[i].seq == 0 || item->date >= latest[i].date)) {
-            latest[i].date = item->date;
-            latest[i].seq = item->seq;
-        }
-        if (above == NO_ITEM) {
-            o->places[i].date = latest[i].date;
-        } else if (latest[above].seq == 0 || latest[i].date > latest[above].date) {
-            latest[above] = latest[i];
-        }
+        if (above == NO_ITEM) o->places[i].date = latest[i];
+        else if (latest[i] > latest[above]) latest[above] = latest[i];
     }
     free(latest);
 }

@@ -6,7 +6,7 @@
 
 /* A message, or one that only references speak of (seq 0). */
 struct thread_item {
-    int64_t date, arrival;           /* date: sent */
+    int64_t date;                    /* sent */
     uint32_t seq;
     uint32_t parent, children;       /* as linked; a count */
     uint32_t subject;                /* number of the base subject as its collation has it */

@@ -250,16 +250,31 @@ int mailbox_read(struct mailbox *m, const struct message *msg, uint64_t offset, 
     return content_read(m->content, m->box.fd, r, start, (m->rec.bits & BOX_MBOXO) != 0, offset, to, n, got, e);
 }
 
-void mailbox_cache_get(struct mailbox *m, const struct message *msg, struct str *out)
+static enum cache_kind kind_of(enum mailbox_note kind)
+{
+    return kind == NOTE_PREVIEW ? CACHE_PREVIEW : kind == NOTE_IDS ? CACHE_IDS : CACHE_STRUCTURE;
+}
+
+void mailbox_note_get(struct mailbox *m, const struct message *msg, enum mailbox_note kind, struct str *out)
 {
     *out = (struct str){ NULL, 0 };
     if (mailbox_snapshot(m, NULL) == 0)
-        index_get_cache(&m->txn, m->box.id, msg->uid, out);
+        index_get_cache(&m->txn, m->box.id, msg->uid, kind_of(kind), out);
+}
+
+void mailbox_cache_get(struct mailbox *m, const struct message *msg, struct str *out)
+{
+    mailbox_note_get(m, msg, NOTE_STRUCTURE, out);
 }
 
 void mailbox_cache_put(struct mailbox *m, const struct message *msg, struct str blob)
 {
-    const uint32_t head[2] = { msg->uid, (uint32_t)blob.n };
+    mailbox_note_put(m, msg, NOTE_STRUCTURE, blob);
+}
+
+void mailbox_note_put(struct mailbox *m, const struct message *msg, enum mailbox_note kind, struct str blob)
+{
+    const uint32_t head[3] = { msg->uid, (uint32_t)blob.n, kind_of(kind) };
     if (blob.n > 1 << 20)
         return;
     buf_add(&m->cache_pending, head, sizeof head);
@@ -278,10 +293,10 @@ void mailbox_cache_flush(struct mailbox *m)
     if (index_begin(m->box.store->index, true, &t, NULL) == 0) {
         int rc = index_get_box(&t, m->box.id, &rec, NULL) == 1 ? 0 : -1;
         for (size_t at = 0; rc == 0 && at < m->cache_pending.len;) {
-            uint32_t head[2];
+            uint32_t head[3];
             memcpy(head, m->cache_pending.data + at, sizeof head);
             at += sizeof head;
-            rc = index_put_cache(&t, m->box.id, head[0], (struct str){ m->cache_pending.data + at, head[1] }, NULL);
+            rc = index_put_cache(&t, m->box.id, head[0], (enum cache_kind)head[2], (struct str){ m->cache_pending.data + at, head[1] }, NULL);
             at += head[1];
         }
         if (rc == 0)

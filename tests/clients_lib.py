@@ -276,3 +276,41 @@ class Place:
             print("not offered yet: " + " ".join(later))
         assert not bad, f"{client} was answered BAD: {bad}"
         assert not missing, f"{client} did not use: {missing}"
+
+
+class Terminal:
+    """A program of the user's in tmux: keys in, screen out."""
+
+    def __init__(self, place, *command):
+        self.run = ["env", "-u", "TMUX", need("tmux"), "-u", "-L", "imapd-client-%d" % os.getpid(), "-f", "/dev/null"]
+        words = ["setpriv", "--reuid", str(place.uid), "--regid", str(place.gid), "--clear-groups", "env", "HOME=" + place.home, "TERM=screen",
+                 "LC_ALL=C.UTF-8", *command]
+        subprocess.run(self.run + ["new-session", "-d", "-x", "120", "-y", "40", " ".join(f"'{w}'" for w in words)], check=True, cwd=place.home)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(self.run + ["kill-server"], stderr=subprocess.DEVNULL)
+
+    def wait(self, *patterns, gone=()):
+        end = time.monotonic() + 20
+        while True:
+            text = subprocess.run(self.run + ["capture-pane", "-p"], capture_output=True, text=True).stdout
+            if all(re.search(p, text) for p in patterns) and not any(re.search(p, text) for p in gone):
+                return
+            assert time.monotonic() < end, f"not shown: {patterns}, or shown: {gone}:\n{text}"
+            time.sleep(0.1)
+
+    def keys(self, *keys):
+        subprocess.run(self.run + ["send-keys", *keys], check=True)
+
+    def type(self, text):
+        self.keys("-l", text)
+
+    def leave(self):
+        self.keys("q")
+        end = time.monotonic() + 20
+        while subprocess.run(self.run + ["has-session"], stderr=subprocess.DEVNULL).returncode == 0:
+            assert time.monotonic() < end, "it does not end"
+            time.sleep(0.1)

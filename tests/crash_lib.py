@@ -387,11 +387,11 @@ class Told:
             m = answer and re.search(rb'\[APPENDUID (\d+) (\d+)\]', answer)
             if m:
                 name = command.split(b' ')[1].decode()
-                octets = command[command.index(b'\r\n') + 2:]
                 validity, uid = int(m.group(1)), int(m.group(2))
                 self.validity[name] = validity
                 self.uidnext[name] = max(uid + 1, self.uidnext.get(name, 0))
-                self.octets[name, validity, uid] = octets
+                if b'\r\n' in command:            # else by CATENATE, of what was there
+                    self.octets[name, validity, uid] = command[command.index(b'\r\n') + 2:]
 
     def judge(self, boxes, renewed, fresh):
         """renewed: names that may have come to mean another mailbox; fresh: {name: octets of messages that are new}."""

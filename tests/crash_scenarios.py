@@ -8,6 +8,14 @@ def box(first, n, size=300):
     return mbox_of([message(first + i, size + 37 * i) for i in range(n)])
 
 
+def several(name, *messages):
+    return b'APPEND ' + name.encode() + b''.join(b' {%d+}\r\n%s' % (len(m), m) for m in messages)
+
+
+def replace(what, octets):
+    return b'%s (\\Flagged) {%d+}\r\n%s' % (what.encode(), len(octets), octets)
+
+
 def with_empty_old(state):
     return dict(state[0], old=()), state[1]
 
@@ -38,6 +46,14 @@ def scenarios():
         Scenario('move-large', {'inbox': large, 'other': three}, ['SELECT INBOX', 'MOVE 2:9,15 other'], prelude=sealed_two,
                  deliver=('inbox', 'other')),
         Scenario('move-all', {'inbox': six, 'other': empty}, ['SELECT INBOX', 'MOVE 1:* other'], prelude=SEAL, deliver=('inbox', 'other')),
+        Scenario('append-several', {'inbox': six}, [several('INBOX', message(70, 900), message(71, 30000), message(72, 100)),
+                                                    'APPEND INBOX CATENATE (URL "/INBOX/;UID=2" URL "/INBOX/;UID=1/;SECTION=TEXT")'], prelude=SEAL),
+        Scenario('replace', {'inbox': six}, ['SELECT INBOX', replace('REPLACE 3 INBOX', message(80, 900)), replace('UID REPLACE 1 INBOX', message(81)),
+                                             replace('REPLACE * INBOX', message(82, 20000))], prelude=SEAL),
+        Scenario('replace-other', {'inbox': six, 'other': three}, ['SELECT INBOX', replace('REPLACE 2 other', message(83, 900)),
+                                                                   replace('UID REPLACE 1 other', message(84, 9000))],
+                 prelude=sealed_two, deliver=('inbox', 'other')),
+        Scenario('replace-cold', {'inbox': large}, ['SELECT INBOX', replace('REPLACE 2 INBOX', message(85, 900))], warm=False),
         Scenario('expunge-first', {'inbox': six}, ['SELECT INBOX', 'STORE 1 +FLAGS (\\Deleted)', 'EXPUNGE'], prelude=SEAL),
         Scenario('expunge-middle', {'inbox': six}, ['SELECT INBOX', 'STORE 3:4 +FLAGS (\\Deleted)', 'EXPUNGE'], prelude=SEAL),
         Scenario('expunge-last', {'inbox': six}, ['SELECT INBOX', 'STORE 6 +FLAGS (\\Deleted)', 'EXPUNGE'], prelude=SEAL),
@@ -68,4 +84,4 @@ def scenarios():
 
 def recovered():
     """Scenarios whose recovery is ended too."""
-    return ('expunge-second', 'expunge-first', 'move', 'move-large', 'flags-grow', 'open-large', 'expunge-huge', 'append')
+    return ('expunge-second', 'expunge-first', 'move', 'move-large', 'flags-grow', 'open-large', 'expunge-huge', 'append', 'replace', 'replace-other')
