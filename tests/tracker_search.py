@@ -102,12 +102,12 @@ def search(s, r):
 def judge(s, got, options, by_uid, picture, since, may, modseq):
     def uid_of(n):
         if by_uid:
-            if n not in picture and n not in s.uids() and n not in got.vanished and None not in picture:
+            if n not in picture and n not in s.uids() and n not in got.vanished and None not in [m.uid for m in s.msgs]:
                 s.wrong('SEARCH found UID %d, which is not in the mailbox' % n, 'RFC 9051 section 6.4.4')
             return n
-        if not 1 <= n <= len(picture):
-            s.wrong('SEARCH found message %d of %d' % (n, len(picture)), 'RFC 9051 section 6.4.4')
-        return picture[n - 1]
+        if not 1 <= n <= len(s.msgs):
+            s.wrong('SEARCH found message %d of %d' % (n, len(s.msgs)), 'RFC 9051 section 6.4.4')
+        return s.msgs[n - 1].uid                     # numbers do not change during SEARCH, but NOTIFY may have told of more
     answers = [x for x in got.data if x[0] in ('SEARCH', 'ESEARCH')]
     if any(x[0] == 'ESEARCH' for x in answers) != (options is not None or s.rev2) or len(answers) > 1:
         if options != ['SAVE'] or answers:
@@ -151,7 +151,7 @@ def judge(s, got, options, by_uid, picture, since, may, modseq):
                 s.wrong('%s is UID %d, but of %r all match' % (name, uid, edge[:5]), 'RFC 4731 section 3.1')
     if 'COUNT' in items and modseq is None:
         values = [may(u, since) if u is not None else {True, False} for u in picture]
-        most = sum(True in v for v in values) + (len(s.msgs) if by_uid else 0)
+        most = sum(True in v for v in values) + max(0, len(s.msgs) - len(picture)) + (len(s.msgs) if by_uid else 0)
         if items['COUNT'] > most:
             s.wrong('COUNT %d, at most %d match' % (items['COUNT'], most), 'RFC 4731 section 3.1')
     if 'SAVE' in got_options:
@@ -232,14 +232,9 @@ def context(s, r):
     if 'UID ' in text or any(c.isdigit() for c in text):
         return
     tag = 'k%d' % (s.number + 1)
-    members = set()
-    s.contexts[tag] = (members, may)
+    s.contexts[tag] = (set(), may)
     got = s.command('UID SEARCH RETURN (UPDATE ALL) ' + text, may=('EXPUNGEISSUED',))
     refused = any(code == 'NOUPDATE' for _, code, _ in got.states) or got.code == 'NOUPDATE' or not got.ok()
-    for x in got.data:
-        if x[0] == 'ESEARCH' and 'ALL' in x[1]:
-            # updates that came after it have been applied to the set already
-            members.update(u for u in numbers_of(x[1]['ALL'], 100000) if u not in got.vanished)
     if refused:
         del s.contexts[tag]
 

@@ -115,12 +115,14 @@ def come_back(s, r, cache, octets):
         if uid in cache.messages:
             s.model.told_gone(s.key, uid, s.who, 'RFC 7162 section 3.2.5.1')
     for pairs in r.fetched:
+        if s.notify and 'FLAGS' not in pairs:
+            continue                                 # NOTIFY's, of a message that came meanwhile
         if 'UID' not in pairs or 'MODSEQ' not in pairs or 'FLAGS' not in pairs:
             s.wrong('FETCH %r in SELECT (QRESYNC)' % sorted(pairs), 'RFC 7162 section 3.2.5.1')
         if pairs['MODSEQ'][0] <= cache.highest:
             s.wrong('UID %d with MODSEQ %d was sent, the client knew %d' % (pairs['UID'], pairs['MODSEQ'][0], cache.highest),
                     'RFC 7162 section 3.2.5.1')
-    if s.highest == cache.highest and (r.fetched or octets > 1024):
+    if s.highest == cache.highest and (r.fetched or octets > 1024 and not s.notify):
         s.wrong('%d octets, %d FETCH although nothing changed' % (octets, len(r.fetched)), 'RFC 7162 section 3.2.5.1')
     s.model.count['QRESYNC'] += 1
     count, told = len(s.msgs), {m.uid: m for m in s.msgs if m.uid is not None}

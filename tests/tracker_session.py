@@ -145,6 +145,7 @@ class Session:
                 self.wrong('CLOSED, but no mailbox was closed by a selection', 'RFC 9051 section 7.1')
             self.forget()
             self.closing = False
+            r.fetched, r.vanished, r.earlier, self.changed_highest = [], [], [], 0       # all that was of the old one
         with self.model.lock:
             self.codes(code, args)
 
@@ -365,6 +366,8 @@ class Session:
             self.wrong('ESEARCH with tag %s during %s %s' % (tag, r.tag, self.now), 'RFC 4466 section 2.6.2')
         if uid != self.now.startswith('UID'):
             self.wrong('ESEARCH %s UID during %s' % ('with' if uid else 'without', self.now), 'RFC 4731 section 3')
+        if tag in self.contexts and 'ALL' in dict(items):
+            self.contexts[tag][0].update(numbers_of(dict(items)['ALL'], 1 << 20))
         r.data.append([Atom('ESEARCH'), dict(items)])
 
     def on_update(self, tag, uid, updates, r):
