@@ -150,13 +150,13 @@ enum outcome run_store(struct session *s, struct parse *p, bool uid)
         return bad_arguments(s, usage);
     if (!numbers_allowed(s, uid))
         return OUTCOME_BAD;
+    if (change.conditional)
+        session_use_condstore(s);
     if (mailbox_readonly(s->mailbox))
         return say(s, OUTCOME_NO, "NOPERM", "The mailbox is read-only");
     if (!set_to_seqs(s, &set, uid, &seqs, &n))
         return no_such_message(s);
     limit_messages(s, seqs, &n);
-    if (change.conditional)
-        session_use_condstore(s);
     const char *last_before = mailbox_keyword(s->mailbox, 0);
     unsigned before = 0;
     for (; last_before != NULL; last_before = mailbox_keyword(s->mailbox, before))

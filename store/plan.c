@@ -3,9 +3,11 @@
  * its new record. The file is changed first, durably; the index follows in one transaction. Between the two a crash
  * leaves an index that does not fit the file's identity: the next session scans.
  */
+#include <poll.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/xmalloc.h"
@@ -206,6 +208,15 @@ int box_apply(struct index_txn *t, struct box_record *rec, const struct plan_ent
     return rc;
 }
 
+/* An index in memory forgets which UIDVALIDITY it gave: the next session must not give the same one, for the same second, with
+ * other UIDs. */
+static void outlive_second(const struct index_txn *t, const struct box_record *rec)
+{
+    while (index_in_memory(t->index) && !(rec->bits & BOX_SEALED) && (int64_t)rec->uidvalidity >= time(NULL))
+        if (rec->uidvalidity > time(NULL) + 1 || poll(NULL, 0, 20) < 0)
+            return;
+}
+
 /* What goes for good: told as VANISHED, and forgotten. */
 static int note_removed(struct index_txn *t, const struct plan *p, struct box_record *rec, struct store_error *e)
 {
@@ -218,6 +229,8 @@ static int note_removed(struct index_txn *t, const struct plan *p, struct box_re
             rc = index_delete_cache(t, rec->id, p->entries[i].uid, e);
         }
     }
+    if (n > 0)
+        outlive_second(t, rec);
     if (rc == 0 && n > 0) {
         rec->expunge_modseq = ++rec->highestmodseq;
         rc = index_put_expunged(t, rec->id, rec->highestmodseq, uids, n, e) == 0 ? index_trim_expunged(t, rec, e) : -1;
