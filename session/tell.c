@@ -28,21 +28,6 @@ static void forget_saved(struct session *s, uint32_t uid)
     s->saved.len -= sizeof *uids;
 }
 
-static void on_expunged(void *ctx, uint32_t seq, uint32_t uid)
-{
-    struct session *s = ctx;
-    contexts_expunged(s, seq, uid);
-    if (s->saved.len > 0)
-        forget_saved(s, uid);
-    if (qresync(s) || uidonly(s)) {
-        buf_add(&s->vanished, &uid, sizeof uid);
-        return;
-    }
-    io_puts(&s->io, "* ");
-    io_number(&s->io, seq);
-    io_puts(&s->io, " EXPUNGE\r\n");
-}
-
 /* What was found gone so far; before anything else is told. */
 static void tell_vanished(struct session *s)
 {
@@ -55,6 +40,23 @@ static void tell_vanished(struct session *s)
     io_puts(&s->io, "\r\n");
     buf_free(&set);
     buf_clear(&s->vanished);
+}
+
+static void on_expunged(void *ctx, uint32_t seq, uint32_t uid)
+{
+    struct session *s = ctx;
+    if (contexts_numbered(s))
+        tell_vanished(s);                /* REMOVEFROM counts without those that went before */
+    contexts_expunged(s, seq, uid);
+    if (s->saved.len > 0)
+        forget_saved(s, uid);
+    if (qresync(s) || uidonly(s)) {
+        buf_add(&s->vanished, &uid, sizeof uid);
+        return;
+    }
+    io_puts(&s->io, "* ");
+    io_number(&s->io, seq);
+    io_puts(&s->io, " EXPUNGE\r\n");
 }
 
 static void on_exists(void *ctx, uint32_t exists, uint32_t recent)
