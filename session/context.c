@@ -119,6 +119,14 @@ static void write_change(struct session *s, const struct context *c, const char 
     buf_free(&set);
 }
 
+bool contexts_numbered(const struct session *s)
+{
+    for (const struct context *c = s->contexts; c != NULL; c = c->next)
+        if (!c->uid)
+            return true;
+    return false;
+}
+
 void contexts_expunged(struct session *s, uint32_t seq, uint32_t uid)
 {
     for (struct context *c = s->contexts; c != NULL; c = c->next) {

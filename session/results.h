@@ -47,6 +47,8 @@ bool context_tag_free(struct session *s);
 void sorted_changes(const uint32_t *was, size_t was_n, const uint32_t *now, size_t now_n,
                     void (*each)(void *ctx, bool added, size_t place, uint32_t uid), void *ctx);
 void contexts_expunged(struct session *s, uint32_t seq, uint32_t uid);   /* before EXPUNGE is told */
+/* Whether one of them tells message numbers: then each expunge must be told before the next. */
+bool contexts_numbered(const struct session *s);
 void contexts_changed(struct session *s);                                /* after EXISTS and FETCH were */
 void contexts_end(struct session *s);                                    /* the mailbox is not selected any more */
 #endif

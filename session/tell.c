@@ -9,38 +9,16 @@
 #include "session/notify.h"
 #include "session/results.h"
 
-/* The result that was saved forgets what is gone (RFC 5182 section 2.1). */
-static void forget_saved(struct session *s, uint32_t uid)
+/* The result that was saved forgets what is gone (RFC 5182 section 2.1); all at once, for there may be many. */
+static void forget_saved(struct session *s)
 {
-    const size_t n = s->saved.len / sizeof uid;
+    const size_t n = s->saved.len / sizeof(uint32_t);
     uint32_t *const uids = (uint32_t *)(void *)s->saved.data;
-    size_t low = 0, high = n;
-    while (low < high) {
-        const size_t mid = low + (high - low) / 2;
-        if (uids[mid] < uid)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    if (low == n || uids[low] != uid)
-        return;
-    memmove(uids + low, uids + low + 1, (n - low - 1) * sizeof *uids);
-    s->saved.len -= sizeof *uids;
-}
-
-static void on_expunged(void *ctx, uint32_t seq, uint32_t uid)
-{
-    struct session *s = ctx;
-    contexts_expunged(s, seq, uid);
-    if (s->saved.len > 0)
-        forget_saved(s, uid);
-    if (qresync(s) || uidonly(s)) {
-        buf_add(&s->vanished, &uid, sizeof uid);
-        return;
-    }
-    io_puts(&s->io, "* ");
-    io_number(&s->io, seq);
-    io_puts(&s->io, " EXPUNGE\r\n");
+    size_t to = 0;
+    for (size_t i = 0; i < n; i++)
+        if (mailbox_seq(s->mailbox, uids[i]) != 0)
+            uids[to++] = uids[i];
+    s->saved.len = to * sizeof *uids;
 }
 
 /* What was found gone so far; before anything else is told. */
@@ -55,6 +33,21 @@ static void tell_vanished(struct session *s)
     io_puts(&s->io, "\r\n");
     buf_free(&set);
     buf_clear(&s->vanished);
+}
+
+static void on_expunged(void *ctx, uint32_t seq, uint32_t uid)
+{
+    struct session *s = ctx;
+    if (contexts_numbered(s))
+        tell_vanished(s);                /* REMOVEFROM counts without those that went before */
+    contexts_expunged(s, seq, uid);
+    if (qresync(s) || uidonly(s)) {
+        buf_add(&s->vanished, &uid, sizeof uid);
+        return;
+    }
+    io_puts(&s->io, "* ");
+    io_number(&s->io, seq);
+    io_puts(&s->io, " EXPUNGE\r\n");
 }
 
 static void on_exists(void *ctx, uint32_t exists, uint32_t recent)
@@ -118,6 +111,8 @@ bool session_sync(struct session *s, bool expunges)
     const uint32_t had = mailbox_exists(s->mailbox), last = had > 0 ? mailbox_uid(s->mailbox, had) : 0;
     const int rc = mailbox_sync(s->mailbox, expunges, &l, &e);
     tell_vanished(s);
+    if (s->saved.len > 0 && mailbox_seq_from(s->mailbox, last + 1) <= had)    /* some of those that were there are gone */
+        forget_saved(s);
     if (rc == 0) {
         contexts_changed(s);
         if (s->notify != NULL)
