@@ -196,6 +196,7 @@ static bool seq_number(struct parse *p, uint32_t *out)
 
 bool parse_set(struct parse *p, struct set *out)
 {
+    const char *start = p->at;
     size_t commas = 0;
     for (const char *c = p->at; c < p->end && *c != ' '; c++)
         commas += *c == ',';
@@ -206,12 +207,13 @@ bool parse_set(struct parse *p, struct set *out)
         return true;
     out->list = arena_alloc(p->arena, (commas + 1) * sizeof *out->list);
     do {
-        struct range r;
-        if (!seq_number(p, &r.first))
-            return false;
+        struct range r = { 0 };
+        const bool good = seq_number(p, &r.first);
         r.last = r.first;
-        if (parse_char(p, ':') && !seq_number(p, &r.last))
+        if (!good || (parse_char(p, ':') && !seq_number(p, &r.last))) {
+            p->at = start;
             return false;
+        }
         if (r.first > r.last)
             r = (struct range){ r.last, r.first };
         out->list[out->n++] = r;
@@ -221,10 +223,13 @@ bool parse_set(struct parse *p, struct set *out)
 
 bool parse_partial(struct parse *p, struct partial *out)
 {
+    const char *start = p->at;
     const bool minus = parse_char(p, '-');
     uint32_t a, b;
-    if (!parse_nz_number(p, &a) || !parse_char(p, ':') || parse_char(p, '-') != minus || !parse_nz_number(p, &b))
+    if (!parse_nz_number(p, &a) || !parse_char(p, ':') || parse_char(p, '-') != minus || !parse_nz_number(p, &b)) {
+        p->at = start;
         return false;
+    }
     out->first = a < b ? a : b;
     out->last = a < b ? b : a;
     if (minus)
