@@ -50,7 +50,6 @@ bool parse_status_items(struct session *s, struct parse *p, struct status_items 
 
 static void write_value(struct session *s, const struct status_row *row, const struct mailbox_status *st, uint64_t deleted_storage)
 {
-    enum { STORAGE_UNIT = 1024 };
     uint32_t narrow;
     uint64_t wide = 0;
     switch (row->kind) {
@@ -62,7 +61,7 @@ static void write_value(struct session *s, const struct status_row *row, const s
         io_number(&s->io, s->config->append_limit);
         break;
     case STATUS_STORAGE:
-        io_number(&s->io, deleted_storage / STORAGE_UNIT + (deleted_storage % STORAGE_UNIT != 0));
+        io_number(&s->io, deleted_storage);      /* octets, as the sum of RFC822.SIZE is that may stand here, too */
         break;
     default:
         memcpy(&wide, (const char *)st + row->offset, sizeof wide);
