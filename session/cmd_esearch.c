@@ -107,7 +107,7 @@ enum outcome cmd_esearch(struct session *s, struct parse *p)
     size_t n = 0;
     bool selected = false, others = false;
     enum outcome outcome = OUTCOME_OK;
-    if (!parse_sp(p) || !parse_sources(s, p, sources, &n) || !parse_return_options(p, &r))
+    if (!parse_sp(p) || !parse_sources(s, p, sources, &n) || !parse_return_options(s, p, &r))
         return bad_arguments(s, usage);
     if (!parse_charset(s, p, &charset, &outcome))
         return outcome;

@@ -96,7 +96,7 @@ static enum outcome search(struct session *s, struct parse *p, bool uid, const s
         f.scores = fuzzy_scores(s, &program, &f);
     write_results(s, r, &f);
     if (r->options & RETURN_UPDATE)
-        context_add(s, charset, keys, &f);
+        context_add(s, charset, keys, r, &f);
     buf_free(&seqs);
     return OUTCOME_OK;
 }
@@ -104,7 +104,7 @@ static enum outcome search(struct session *s, struct parse *p, bool uid, const s
 enum outcome run_search(struct session *s, struct parse *p, bool uid)
 {
     struct return_options r;
-    if (!parse_sp(p) || !parse_return_options(p, &r))
+    if (!parse_sp(p) || !parse_return_options(s, p, &r))
         return bad_arguments(s, "SEARCH [RETURN (options)] [CHARSET charset] keys");
     const enum outcome outcome = search(s, p, uid, &r);
     if (outcome == OUTCOME_NO && (r.options & RETURN_SAVE))

@@ -73,7 +73,7 @@ enum outcome run_sort(struct session *s, struct parse *p, bool uid)
     struct found f = { .uid = uid, .sorted = true, .keys = keys };
     struct buf seqs = { 0 };
     struct store_error e;
-    if (!parse_sp(p) || !parse_return_options(p, &r) || !parse_sort_criteria(p, keys, &f.key_count))
+    if (!parse_sp(p) || !parse_return_options(s, p, &r) || !parse_sort_criteria(p, keys, &f.key_count))
         return bad_arguments(s, usage);
     if (!parse_search_criteria(s, p, usage, &c, &outcome)) {
         if (outcome == OUTCOME_NO && (r.options & RETURN_SAVE))
@@ -95,7 +95,7 @@ enum outcome run_sort(struct session *s, struct parse *p, bool uid)
     else if (r.options & RETURN_SAVE)
         buf_clear(&s->saved);
     if (rc == 0 && (r.options & RETURN_UPDATE))
-        context_add(s, c.charset, c.keys, &f);
+        context_add(s, c.charset, c.keys, &r, &f);
     buf_free(&seqs);
     return rc == 0 ? OUTCOME_OK : store_no(s, &e);
 }

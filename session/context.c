@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/xmalloc.h"
+#include "session/fetch.h"
 #include "session/results.h"
 
 enum { CONTEXTS = 16 };
@@ -16,6 +17,7 @@ struct context {
     struct arena *arena;                 /* of the program */
     struct search_key program;
     struct str tag;
+    struct str items;                    /* what is told of new messages that match, or nothing */
     bool uid;
     struct sort_key *keys;               /* sorted: the order; else NULL */
     size_t key_count;
@@ -43,7 +45,7 @@ static void context_free(struct context *c)
     free(c);
 }
 
-bool context_add(struct session *s, struct str charset, struct str keys, const struct found *f)
+bool context_add(struct session *s, struct str charset, struct str keys, const struct return_options *r, const struct found *f)
 {
     struct arena *const of_command = s->arena;
     enum outcome outcome;
@@ -62,6 +64,7 @@ bool context_add(struct session *s, struct str charset, struct str keys, const s
     c->arena = arena_new();
     c->tag = arena_str(c->arena, s->tag);
     c->uid = f->uid;
+    c->items = arena_str(c->arena, r->update_items);
     if (f->sorted) {
         c->key_count = f->key_count;
         c->keys = memcpy(arena_alloc(c->arena, f->key_count * sizeof *c->keys), f->keys, f->key_count * sizeof *c->keys);
@@ -145,12 +148,22 @@ static int on_match(void *ctx, uint32_t seq)
     return 0;
 }
 
+/* What UPDATE asked of messages that are new, before it is told that they match (RFC 5465 section 7). */
+static void tell_items(struct session *s, const struct context *c, const uint32_t *seqs, size_t n)
+{
+    size_t first = 0;
+    while (first < n && mailbox_uid(s->mailbox, seqs[first]) < c->uidnext)
+        first++;
+    if (c->items.n > 0)
+        fetch_unasked(s, c->items, seqs + first, n - first);
+}
+
 /* Asks the program again of the messages seqs, all of them. */
 static void ask_again(struct session *s, struct context *c, const uint32_t *seqs, size_t n)
 {
     struct search_key both[2] = { { .type = SEARCH_UID }, c->program };
     struct search_key program = { .type = SEARCH_AND, .children = both, .child_count = 2 };
-    struct buf matched = { 0 }, added = { 0 }, removed = { 0 };
+    struct buf matched = { 0 }, added = { 0 }, added_seqs = { 0 }, removed = { 0 };
     both[0].ranges = xreallocarray(NULL, n, sizeof *both[0].ranges);
     both[0].range_count = n;
     for (size_t i = 0; i < n; i++)
@@ -170,11 +183,14 @@ static void ask_again(struct session *s, struct context *c, const uint32_t *seqs
             memmove(c->uids + at + 1, c->uids + at, (c->n++ - at) * sizeof *c->uids);
             c->uids[at] = uid;
             buf_add(&added, &number, sizeof number);
+            buf_add(&added_seqs, &seqs[i], sizeof seqs[i]);
         } else if (was && !matches) {
             memmove(c->uids + at, c->uids + at + 1, (--c->n - at) * sizeof *c->uids);
             buf_add(&removed, &number, sizeof number);
         }
     }
+    tell_items(s, c, (const uint32_t *)(const void *)added_seqs.data, added_seqs.len / sizeof(uint32_t));
+    buf_free(&added_seqs);
     write_change(s, c, "REMOVEFROM", 0, (const uint32_t *)(const void *)removed.data, removed.len / sizeof(uint32_t));
     write_change(s, c, "ADDTO", 0, (const uint32_t *)(const void *)added.data, added.len / sizeof(uint32_t));
     free(ranges);

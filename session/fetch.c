@@ -288,21 +288,15 @@ struct fetch_items *fetch_items_new(struct session *s)
     return arena_alloc(s->arena, sizeof(struct fetch_items));
 }
 
-void fetch_from(struct session *s, struct str text, uint32_t seq)
+void fetch_unasked(struct session *s, struct str text, const uint32_t *seqs, size_t n)
 {
-    const uint32_t exists = mailbox_exists(s->mailbox);
     struct parse p = { .at = text.p, .end = text.p + text.n, .arena = s->arena };
     struct fetch_items items;
-    if (seq > exists || !fetch_parse(s, &p, &items))
+    if (n == 0 || !fetch_parse(s, &p, &items))
         return;
-    const size_t n = exists - seq + 1;
-    uint32_t *seqs = xreallocarray(NULL, n, sizeof *seqs);
-    for (size_t i = 0; i < n; i++)
-        seqs[i] = seq + (uint32_t)i;
     /* Nobody asked for this very response: it has UID and MODSEQ as all the others (RFC 7162 sections 3.1 and 3.2.4). */
     struct fetching f = { .s = s, .items = &items, .arena = arena_new(), .uid = condstore(s), .modseq = condstore(s) };
     fetch_all(&f, seqs, n);
-    free(seqs);
     arena_free(f.arena);
     if (f.broken)
         s->state = STATE_LOGOUT;

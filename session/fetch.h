@@ -35,8 +35,8 @@ struct fetch_modifiers {
 /* What stands behind "FETCH set ". False: syntax. */
 bool fetch_parse(struct session *s, struct parse *p, struct fetch_items *out);
 struct fetch_items *fetch_items_new(struct session *s);       /* in the command's arena */
-/* Tells the items (text of fetch-atts in parentheses) of all messages of the view from seq on. */
-void fetch_from(struct session *s, struct str items, uint32_t seq);
+/* Tells the items (text of fetch-atts in parentheses) of these messages. */
+void fetch_unasked(struct session *s, struct str items, const uint32_t *seqs, size_t n);
 bool fetch_parse_modifiers(struct parse *p, bool uid, struct fetch_modifiers *out);
 /* section-spec without brackets, as a URL has it; the whole of p. Only what names the section in item is set. */
 bool section_parse(struct parse *p, struct fetch_item *item);

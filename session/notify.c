@@ -77,8 +77,14 @@ void notify_own_name(struct session *s, const char *name)
 
 void notify_new_messages(struct session *s, uint32_t seq)
 {
-    if (s->notify != NULL && s->notify->items.n > 0 && (s->notify->selected & NOTIFY_NEW))
-        fetch_from(s, s->notify->items, seq);
+    const uint32_t exists = mailbox_exists(s->mailbox);
+    if (s->notify == NULL || s->notify->items.n == 0 || !(s->notify->selected & NOTIFY_NEW) || seq > exists)
+        return;
+    uint32_t *seqs = xreallocarray(NULL, exists - seq + 1, sizeof *seqs);
+    for (uint32_t i = seq; i <= exists; i++)
+        seqs[i - seq] = i;
+    fetch_unasked(s, s->notify->items, seqs, exists - seq + 1);
+    free(seqs);
 }
 
 /* ---- what there is ------------------------------------------------------------------------------------------------ */

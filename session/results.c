@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/xmalloc.h"
+#include "session/fetch.h"
 
 /* ---- options ------------------------------------------------------------------------------------------------------ */
 
@@ -15,19 +16,38 @@ static const struct { const char *name; enum return_option option; } option_name
     { "PARTIAL", RETURN_PARTIAL }, { "UPDATE", RETURN_UPDATE }, { "CONTEXT", RETURN_CONTEXT }, { "RELEVANCY", RETURN_RELEVANCY },
 };
 
-static bool one_option(struct parse *p, struct return_options *out)
+/* UPDATE's fetch-atts: with or without a space before them, as RFC 5465 has it in its grammar and in its example. */
+static bool update_items(struct session *s, struct parse *p, struct return_options *out)
+{
+    struct fetch_items *const items = fetch_items_new(s);
+    const char *const before = p->at;
+    parse_sp(p);
+    const char *const from = p->at;
+    if (p->at == p->end || *p->at != '(') {
+        p->at = before;
+        return true;
+    }
+    if (!fetch_parse(s, p, items))
+        return false;
+    out->update_items = (struct str){ from, (size_t)(p->at - from) };
+    return true;
+}
+
+static bool one_option(struct session *s, struct parse *p, struct return_options *out)
 {
     for (size_t i = 0; i < sizeof option_names / sizeof *option_names; i++) {
         if (!parse_word(p, option_names[i].name))
             continue;
         const bool again = (out->options & option_names[i].option) != 0;
         out->options |= option_names[i].option;
+        if (option_names[i].option == RETURN_UPDATE)
+            return update_items(s, p, out);
         return option_names[i].option != RETURN_PARTIAL || (!again && parse_sp(p) && parse_partial(p, &out->range));
     }
     return false;
 }
 
-bool parse_return_options(struct parse *p, struct return_options *out)
+bool parse_return_options(struct session *s, struct parse *p, struct return_options *out)
 {
     *out = (struct return_options){ .options = RETURN_ALL };
     if (!parse_word(p, "RETURN"))
@@ -38,7 +58,7 @@ bool parse_return_options(struct parse *p, struct return_options *out)
     if (!parse_char(p, ')')) {
         out->options = 0;
         do
-            if (!one_option(p, out))
+            if (!one_option(s, p, out))
                 return false;
         while (parse_sp(p));
         if (!parse_char(p, ')'))

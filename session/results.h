@@ -12,9 +12,10 @@ struct return_options {
     bool given;                          /* RETURN was there: the answer is an ESEARCH response */
     unsigned options;
     struct partial range;                /* PARTIAL */
+    struct str update_items;             /* UPDATE: fetch-atts in parentheses, or none (RFC 5465 section 7) */
 };
 /* "RETURN (...) " if it is next; the options default to ALL. False: syntax. */
-bool parse_return_options(struct parse *p, struct return_options *out);
+bool parse_return_options(struct session *s, struct parse *p, struct return_options *out);
 
 /* Message numbers of the view in the order that is to be told. */
 struct found {
@@ -41,7 +42,7 @@ bool search_uses(const struct search_key *program, enum search_type type);
 struct context;
 /* Takes the running command's results as one; text: charset and keys as they stood in the command. A client that has too many
  * is told NOUPDATE. False: the tag is in use, say() was called. */
-bool context_add(struct session *s, struct str charset, struct str keys, const struct found *f);
+bool context_add(struct session *s, struct str charset, struct str keys, const struct return_options *r, const struct found *f);
 bool context_tag_free(struct session *s);
 /* The steps that make the list `was` to `now`: each is called with a place, counted from 1 in the list as it then is. */
 void sorted_changes(const uint32_t *was, size_t was_n, const uint32_t *now, size_t now_n,
