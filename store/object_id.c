@@ -74,8 +74,10 @@ static int take_field(void *ctx, struct str name, struct str value, struct str w
 /* The first <id>. bare: an id without brackets is one, too, as some programs write their own. */
 static void first_id(struct buf *out, struct str value, bool bare)
 {
+    if (value.n == 0)
+        return;
     const char *p = value.p, *end = value.p + value.n;
-    const char *open = value.n > 0 ? memchr(p, '<', value.n) : NULL;
+    const char *open = memchr(p, '<', value.n);
     const char *stop = open != NULL ? memchr(open, '>', (size_t)(end - open)) : NULL;
     if (stop != NULL) {
         p = open + 1;
