@@ -196,11 +196,7 @@ static int write_index(struct commit *c, struct store_error *e)
         now.base_size = c->base_size;
         now.base_last = now.uidnext - 1;
     }
-    now.keyword_count = 0;
-    for (size_t i = 0; i < c->names.len; i++)
-        now.keyword_count += c->names.data[i] == 0;
-    if ((c->names.len > 0 && index_put_keywords(&t, c->b->id, buf_str(&c->names), e) != 0)
-        || index_append(&t, &now, c->list, c->n, false, e) != 0 || box_finish(c->b, &t, &now, e) != 0)
+    if (index_append(&t, &now, c->list, c->n, false, e) != 0 || box_finish(c->b, &t, &now, e) != 0)
         goto fail;
     return index_commit(&t, e);
 fail:
@@ -216,14 +212,41 @@ static bool any_unseen(const struct delivery *d)
     return false;
 }
 
+static uint32_t count_names(const struct commit *c)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < c->names.len; i++)
+        n += c->names.data[i] == 0;
+    return n;
+}
+
+/* The target's keywords, with those of the parcels. New ones are in the index before the messages are: a STORE, which takes no
+ * lock on the file, may add others at any time, and each must keep its place. */
 static int load_names(struct commit *c, struct store_error *e)
 {
-    struct index_txn t;
-    if (index_begin(c->d->store->index, false, &t, e) != 0)
-        return -1;
-    const int rc = index_get_keywords(&t, c->b->id, &c->names, e);
-    index_abort(&t);
-    return rc;
+    for (int write = 0;; write++) {
+        struct index_txn t;
+        struct box_record now;
+        if (index_begin(c->d->store->index, write > 0, &t, e) != 0)
+            return -1;
+        int rc = index_get_keywords(&t, c->b->id, &c->names, e);
+        const size_t had = c->names.len;
+        for (size_t i = 0; rc == 0 && i < c->d->n; i++)
+            parcel_keywords(c, &c->d->parcels[i]);
+        if (rc != 0 || c->names.len == had || write == 0) {
+            index_abort(&t);
+            if (rc != 0 || c->names.len == had)
+                return rc;
+            continue;
+        }
+        rc = index_get_box(&t, c->b->id, &now, e) == 1 ? 0 : -1;
+        now.keyword_count = count_names(c);
+        if (rc != 0 || index_put_keywords(&t, c->b->id, buf_str(&c->names), e) != 0 || index_put_box(&t, &now, e) != 0) {
+            index_abort(&t);
+            return -1;
+        }
+        return index_commit(&t, e);
+    }
 }
 
 /* The octets are in the file; the index learns of them. */

@@ -32,6 +32,15 @@ void plan_edit(struct plan *p, uint64_t offset, uint64_t del, const char *ins, s
     p->moves = p->moves || n != del;
 }
 
+/* Those whose names the plan has: one that a STORE adds meanwhile is written another time. */
+static uint64_t known_keywords(const struct plan *p)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < p->keyword_names.len; i++)
+        n += p->keyword_names.data[i] == 0;
+    return n >= STORE_KEYWORDS ? UINT64_MAX : ((uint64_t)1 << n) - 1;
+}
+
 struct plan_entry *plan_entry(struct plan *p, const struct message_record *r)
 {
     if (p->entry_n == p->entry_cap) {
@@ -40,7 +49,7 @@ struct plan_entry *plan_entry(struct plan *p, const struct message_record *r)
     }
     struct plan_entry *entry = &p->entries[p->entry_n++];
     *entry = (struct plan_entry){ .uid = r->uid, .block_offset = r->block_offset, .block_size = r->block_size, .bits = r->bits,
-                                  .mbox_flags = r->flags, .mbox_keywords = r->keywords };
+                                  .mbox_flags = r->flags, .mbox_keywords = r->keywords & known_keywords(p) };
     return entry;
 }
 

@@ -234,6 +234,7 @@ static void add_plain(struct buf *out, const char *p, const char *end, bool gues
 
 static void decode(struct buf *out, struct str value, struct charset_cache *cache, bool guess)
 {
+    if (value.n == 0) return;
     const char *p = skip_blank(value.p, value.p + value.n), *const end = value.p + value.n, *plain = p;
     struct word w;
 
