@@ -49,6 +49,8 @@ static void test_header(void **state)
     };
     struct buf b = { 0 };
     (void)state;
+    text_decode_header(&b, (struct str){ NULL, 0 });          /* a field that is not there */
+    assert_int_equal(b.len, 0);
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         text_decode_header(&b, str_z(pairs[i][0]));
         buf_addc(&b, '.');
