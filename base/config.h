@@ -20,6 +20,11 @@ struct config {
     unsigned login_attempts;    /* login-attempts = 3, then BYE */
     unsigned login_delay_ms;    /* login-delay = 2000 ms after a failure, doubled each time */
     unsigned login_timeout;     /* login-timeout = 60 s to log in */
+    char *oauth_keys;           /* oauth-keys: file of the public keys that sign tokens; unset: no OAUTHBEARER, no XOAUTH2 */
+    char *oauth_issuer;         /* oauth-issuer: what a token's iss must be */
+    char *oauth_audience;       /* oauth-audience: what its aud must name */
+    char *oauth_scope;          /* oauth-scope: what its scope must name; unset: anything */
+    char *oauth_user_claim;     /* oauth-user-claim = sub: the claim that is the user's name */
     char *greeter_user;         /* greeter-user = imapd, else nobody */
     char *greeter_root;         /* greeter-root = /var/empty or /run/imapd/empty: an empty directory */
     /* where mail is */
