@@ -241,6 +241,17 @@ int filter_greeter(void)
     return install(&p);
 }
 
+int filter_relay(void)
+{
+    struct program p;
+    begin(&p);
+    put_rows(&p, basic, sizeof basic / sizeof basic[0]);
+    put_row(&p, &(struct row){ SYS_shutdown, ALWAYS, 0, 0 });
+    put_sanitizer_rows(&p);
+    put_rows(&p, refused, sizeof refused / sizeof refused[0]);
+    return install(&p);
+}
+
 int filter_locker(void)
 {
     struct program p;

@@ -1,5 +1,5 @@
 /*
- * Runs as root, to be root no more: the confinement of the greeter, the process that reads what the network sends.
+ * Runs as root, to be root no more: the confinement of the greeter and the other processes that read what the network sends.
  */
 #include "auth/jail.h"
 
@@ -114,8 +114,14 @@ static const struct passwd *greeter_user(const struct config *c)
     return pw != NULL ? pw : getpwnam("nobody");
 }
 
-int jail_enter(const struct config *c)
+static int install_filter(enum jail_kind kind)
 {
+    return kind == JAIL_RELAY ? filter_relay() : filter_greeter();
+}
+
+int jail_enter(const struct config *c, enum jail_kind kind)
+{
+    static const char *const names[] = { "imapd-greeter", "imapd-sasl", "imapd-tls" };
     const struct passwd *pw = greeter_user(c);
     if (pw == NULL) {
         log_error("there is neither a user %s (greeter-user) nor nobody", c->greeter_user);
@@ -127,10 +133,10 @@ int jail_enter(const struct config *c)
         log_error("cannot become greeter-user %s: %s", pw->pw_name, strerror(errno));
         return -1;
     }
-    (void)prctl(PR_SET_NAME, "imapd-greeter", 0, 0, 0);
-    if (limit_all() != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0) != 0 ||
-        filter_greeter() != 0) {
-        log_error("cannot confine the greeter: %s", strerror(errno));
+    (void)prctl(PR_SET_NAME, names[kind], 0, 0, 0);
+    if (limit_all() != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
+        (kind != JAIL_RELAY && prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0) != 0) || install_filter(kind) != 0) {
+        log_error("cannot confine %s: %s", names[kind], strerror(errno));
         return -1;
     }
     return 0;
