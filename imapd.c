@@ -354,13 +354,15 @@ static bool one_user(const struct config *c, struct greeting *g, struct buf *unr
     return part == KEEPER_AGAIN;
 }
 
-static int run_as_root(const struct config *c, bool implicit_tls)
+static int run_as_root(struct config *c, bool implicit_tls)
 {
     enum { USERS = 1000 };               /* each has login-attempts guesses; who needs more connects again */
     struct greeting g = { .config = c, .implicit_tls = implicit_tls };
     struct buf unread = { 0 };
     int status = 0;
     (void)clearenv();
+    if (getppid() == 1)
+        c->tls_linger = 0;               /* systemd ends what a service leaves behind */
     peer_find(&g.peer, STDIN_FILENO, c);
     if (implicit_tls && c->tls_certificate == NULL)
         return give_up_quietly("--tls needs the setting tls-certificate");

@@ -53,7 +53,7 @@ static int on_starttls(struct monitor *m, const struct channel_request *r)
     login_forget(m);
     if ((auth_offers(m->config, m->peer) & OFFER_STARTTLS) == 0)
         return -1;
-    if (relay_start(&m->relay, m->config, m->peer, m->channel) != 0)
+    if (relay_start(&m->relay, m->config, m->channel) != 0 || relay_ready(&m->relay, m->config) != 0)
         return channel_answer(m->channel, CHANNEL_UNAVAILABLE, false, STR(""));
     m->state = TLS_NEXT;
     return channel_answer(m->channel, CHANNEL_OK, false, STR(""));
@@ -194,10 +194,10 @@ static int start(struct monitor *m, bool greeted, const struct monitor_hooks *ho
 }
 
 /* The relay's handshake. From here on descriptors 0 and 1 are plaintext that only it turns into what the network sees. */
-static int begin_tls(struct monitor *m)
+static int finish_tls(struct monitor *m)
 {
     struct tls_facts facts;
-    if (relay_go(&m->relay, m->peer, (int)(m->deadline - monitor_now()), &facts) != 0)
+    if (relay_finish(&m->relay, m->peer, (int)(m->deadline - monitor_now()), &facts) != 0)
         return -1;
     m->peer->tls = facts;
     m->peer->secure = true;
@@ -205,10 +205,20 @@ static int begin_tls(struct monitor *m)
     return 0;
 }
 
+static int after_starttls(struct monitor *m)
+{
+    relay_begin(&m->relay, (int)(m->deadline - monitor_now()));
+    return finish_tls(m);
+}
+
 /* Implicit TLS (RFC 8314): before the greeting. */
 static int greet_in_tls(struct monitor *m, const struct monitor_hooks *hooks)
 {
-    if (begin_tls(m) != 0)
+    if (relay_start(&m->relay, m->config, -1) != 0)
+        return -1;
+    relay_begin(&m->relay, (int)(m->deadline - monitor_now()));
+    log_open();                        /* while the relay is at work */
+    if (relay_ready(&m->relay, m->config) != 0 || finish_tls(m) != 0)
         return -1;
     char *text = hooks->greeting(hooks->ctx, m->peer);
     const ssize_t n = (ssize_t)strlen(text), done = send(STDOUT_FILENO, text, (size_t)n, MSG_NOSIGNAL);
@@ -226,13 +236,11 @@ int monitor_ask(const struct config *c, struct peer *p, bool implicit_tls, bool 
         .deadline = monitor_now() + (int64_t)c->login_timeout * 1000 + GRACE, .implicit_tls = handshake,
         .account = account, .tag = tag, .pending = pending
     };
-    log_open();
+    if (m.state != TLS_NEXT)
+        log_open();
     do {
         if (m.state == TLS_NEXT) {
-            const bool first = handshake && !p->tls.on;
-            if (first && relay_start(&m.relay, c, p, -1) != 0)
-                return -1;
-            if ((first ? greet_in_tls(&m, hooks) : begin_tls(&m)) != 0)
+            if ((handshake && !p->tls.on ? greet_in_tls(&m, hooks) : after_starttls(&m)) != 0)
                 return -1;
             greeted = true;
         }

@@ -17,6 +17,7 @@
 #include "auth/jail.h"
 #include "auth/module.h"
 #include "auth/tls.h"
+#include "auth/warm.h"
 #include "base/log.h"
 
 enum { READY = 'r', GO = 'g', PATIENCE = 20000, FIELDS = 5 };
@@ -83,12 +84,33 @@ int relay_parse(struct tls_facts *f, const unsigned char *frame, size_t n)
     return at == n ? 0 : -1;
 }
 
-/* The child, for good. */
-static _Noreturn void run(const struct config *c, const struct peer *p, int plain, int talk)
+/* Confined, with the key: tells that it is ready, waits for the word to begin, and is the relay until the connection ends. */
+static void serve(const struct tls_module *tls, void *state, int plain, int talk)
 {
+    static const int passed_over[] = { SIGTERM, SIGHUP, SIGINT };      /* it ends when its session has, with all that was said */
     unsigned char octet = READY, frame[8];
     char err[TLS_ERROR_MAX] = "";
     struct tls_facts facts = { 0 };
+    for (size_t i = 0; i < sizeof passed_over / sizeof *passed_over; i++)
+        (void)signal(passed_over[i], SIG_IGN);
+    const int n = send(talk, &octet, 1, MSG_NOSIGNAL) == 1 ? receive(talk, frame, sizeof frame, -1) : -1;
+    if (n != 5 || frame[0] != GO)
+        return;
+    const int timeout = (int)((unsigned)frame[1] << 24 | (unsigned)frame[2] << 16 | (unsigned)frame[3] << 8 | frame[4]);
+    if (tls->handshake(state, STDIN_FILENO, STDOUT_FILENO, timeout, &facts, err) != 0) {
+        (void)send(talk, err, strlen(err), MSG_NOSIGNAL);
+        return;
+    }
+    report(talk, &facts);
+    close(talk);
+    tls->pump(state, STDIN_FILENO, STDOUT_FILENO, plain);
+}
+
+/* The child, for good. */
+static _Noreturn void run(const struct config *c, int plain, int talk)
+{
+    char err[TLS_ERROR_MAX] = "";
+    log_open();
     const struct tls_module *tls = module_symbol("imapd-tls.so", "imapd_tls");
     void *state = tls != NULL ? tls->load(c, err) : NULL;
     if (state == NULL) {
@@ -96,26 +118,28 @@ static _Noreturn void run(const struct config *c, const struct peer *p, int plai
             log_error("TLS: %s", err);
         _exit(1);
     }
-    if (jail_enter(c, JAIL_RELAY) != 0 || send(talk, &octet, 1, MSG_NOSIGNAL) != 1)
+    if (jail_enter(c, JAIL_RELAY) != 0)
         _exit(1);
-    const int n = receive(talk, frame, sizeof frame, -1);
-    if (n != 5 || frame[0] != GO)
-        _exit(0);
-    const int timeout = (int)((unsigned)frame[1] << 24 | (unsigned)frame[2] << 16 | (unsigned)frame[3] << 8 | frame[4]);
-    if (tls->handshake(state, STDIN_FILENO, STDOUT_FILENO, timeout, &facts, err) != 0) {
-        log_info("TLS handshake failed: address=%s reason=%s", p->address, err);
-        _exit(0);
-    }
-    report(talk, &facts);
-    close(talk);
-    tls->pump(state, STDIN_FILENO, STDOUT_FILENO, plain);
+    serve(tls, state, plain, talk);
     _exit(0);
 }
 
-int relay_start(struct relay *r, const struct config *c, const struct peer *p, int channel)
+static pid_t start_cold(const struct config *c, const int plain[2], const int talk[2], int channel)
+{
+    const pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    close(plain[0]);
+    close(talk[0]);
+    if (channel >= 0)
+        close(channel);
+    (void)setpgid(0, 0);               /* no part of a session: the keeper waits for those of its own group */
+    run(c, plain[1], talk[1]);
+}
+
+int relay_start(struct relay *r, const struct config *c, int channel)
 {
     int plain[2], talk[2];
-    unsigned char octet;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, plain) != 0) {
         log_error("socketpair: %s", strerror(errno));
         return -1;
@@ -126,35 +150,49 @@ int relay_start(struct relay *r, const struct config *c, const struct peer *p, i
         close(plain[1]);
         return -1;
     }
-    *r = (struct relay){ fork(), plain[0], talk[0] };
-    if (r->pid == 0) {
-        close(plain[0]);
-        close(talk[0]);
-        if (channel >= 0)
-            close(channel);
-        (void)setpgid(0, 0);           /* no part of a session: the keeper waits for those of its own group */
-        run(c, p, plain[1], talk[1]);
-    }
+    *r = (struct relay){ 0, plain[0], talk[0], false };
+    const int handed[WARM_FDS] = { STDIN_FILENO, STDOUT_FILENO, plain[1], talk[1] };
+    r->warm = warm_hand_over(c, handed) == 0;
+    if (!r->warm)
+        r->pid = start_cold(c, plain, talk, channel);
     close(plain[1]);
     close(talk[1]);
-    if (r->pid > 0 && receive(r->talk, &octet, 1, PATIENCE) == 1 && octet == READY)
+    if (r->pid >= 0)
         return 0;
-    if (r->pid < 0)
-        log_error("fork: %s", strerror(errno));
+    log_error("fork: %s", strerror(errno));
     relay_drop(r);
     return -1;
 }
 
-int relay_go(struct relay *r, const struct peer *p, int timeout_ms, struct tls_facts *facts)
+int relay_ready(struct relay *r, const struct config *c)
 {
-    enum { GRACE = 500 };
+    unsigned char octet;
+    if (receive(r->talk, &octet, 1, PATIENCE) != 1 || octet != READY) {
+        relay_drop(r);
+        return -1;
+    }
+    if (!r->warm)
+        warm_start(c, serve);
+    return 0;
+}
+
+void relay_begin(const struct relay *r, int timeout_ms)
+{
     const unsigned t = timeout_ms > 0 ? (unsigned)timeout_ms : 0;
     const unsigned char go[5] = { GO, (unsigned char)(t >> 24), (unsigned char)(t >> 16), (unsigned char)(t >> 8), (unsigned char)t };
+    (void)send(r->talk, go, sizeof go, MSG_NOSIGNAL);      /* if it is gone, relay_finish sees that */
+}
+
+int relay_finish(struct relay *r, const struct peer *p, int timeout_ms, struct tls_facts *facts)
+{
+    enum { GRACE = 500 };
     unsigned char frame[sizeof *facts + 2 * FIELDS + 1];
-    const int n = send(r->talk, go, sizeof go, MSG_NOSIGNAL) == sizeof go ? receive(r->talk, frame, sizeof frame, (int)t + GRACE) : -1;
+    const int n = receive(r->talk, frame, sizeof frame, (timeout_ms > 0 ? timeout_ms : 0) + GRACE);
     if (n <= 0 || relay_parse(facts, frame, (size_t)n) != 0) {
-        if (n > 0)
-            log_error("relay of %s sent what it must not: connection ended", p->address);
+        if (n > 0 && text(frame, (size_t)n))
+            log_info("TLS handshake failed: address=%s reason=%.*s", p->address, n, (const char *)frame);
+        else
+            log_info("TLS handshake failed: address=%s", p->address);
         relay_drop(r);
         return -1;
     }

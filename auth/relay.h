@@ -10,13 +10,18 @@
 struct relay {
     pid_t pid;
     int plain, talk;               /* our end of the plaintext; where it reports */
+    bool warm;                     /* a fork of a warm relay (warm.h) */
 };
 /* Forks it; it reads certificates and keys, is confined, and waits. channel: a descriptor that it must not keep, or -1. 0, or -1
  * (logged). Runs as root. */
-int relay_start(struct relay *r, const struct config *c, const struct peer *p, int channel);
-/* Lets it do the handshake, timeout_ms at most. 0: descriptors 0 and 1 are the plaintext from now on, *facts is what it told.
- * -1 (logged): the connection is over. */
-int relay_go(struct relay *r, const struct peer *p, int timeout_ms, struct tls_facts *facts);
+int relay_start(struct relay *r, const struct config *c, int channel);
+/* Waits until it is ready to begin. 0, or -1 (logged): it was dropped. */
+int relay_ready(struct relay *r, const struct config *c);
+/* Lets it do the handshake, timeout_ms at most; may come before relay_ready. */
+void relay_begin(const struct relay *r, int timeout_ms);
+/* Waits for that, timeout_ms at most. 0: descriptors 0 and 1 are the plaintext from now on, *facts is what it told. -1 (logged): it was
+ * dropped, the connection is over. */
+int relay_finish(struct relay *r, const struct peer *p, int timeout_ms, struct tls_facts *facts);
 /* The report's frame (for tests, too): 0, or -1 if it is anything else. */
 int relay_parse(struct tls_facts *f, const unsigned char *frame, size_t n);
 void relay_drop(struct relay *r);

@@ -22,6 +22,7 @@
 
 #include "auth/tls_io.h"
 #include "auth/tls_names.h"
+#include "auth/tls_rehearse.h"
 #include "auth/tls_ticket.h"
 
 enum { CERTIFICATES = 1000 };
@@ -222,6 +223,12 @@ static int handshake(void *state, int in, int out, int timeout_ms, struct tls_fa
     return 0;
 }
 
+static void rehearse(void *state)
+{
+    struct state *s = state;
+    tls_rehearse(s->contexts[0]);
+}
+
 static void pump(void *state, int in, int out, int plain)
 {
     struct state *s = state;
@@ -229,4 +236,4 @@ static void pump(void *state, int in, int out, int plain)
     tls_pump(s->ssl, in, out, plain);
 }
 
-__attribute__((visibility("default"))) const struct tls_module imapd_tls = { load, handshake, pump };
+__attribute__((visibility("default"))) const struct tls_module imapd_tls = { load, rehearse, handshake, pump };

@@ -11,6 +11,8 @@ enum { TLS_ERROR_MAX = 300 };
 struct tls_module {
     /* As root: reads certificates, keys and what else the settings name. NULL, and why in err (TLS_ERROR_MAX octets): which file. */
     void *(*load)(const struct config *c, char *err);
+    /* What makes the handshakes of processes forked later faster. */
+    void (*rehearse)(void *state);
     /* Confined: the server's side of a handshake on in and out, at most timeout_ms. 0: *facts is set; -1: err says why. */
     int (*handshake)(void *state, int in, int out, int timeout_ms, struct tls_facts *facts, char *err);
     /* Hands octets both ways, until both have ended or one is broken. plain: a stream socket. */

@@ -45,6 +45,7 @@ static const struct setting settings[] = {
     { "tls-client-ca", NULL, K_STRING, AT(tls_client_ca) },
     { "tls-client-required", "no", K_BOOL, AT(tls_client_required) },
     { "tls-client-name", "cn", K_STRING, AT(tls_client_name) },
+    { "tls-linger", "60", K_UNSIGNED, AT(tls_linger) },
     { "greeter-user", "imapd", K_STRING, AT(greeter_user) },
     { "greeter-root", "/run/imapd/empty", K_STRING, AT(greeter_root) },
     { "inbox", "/var/mail/%u", K_STRING, AT(inbox) },

@@ -29,6 +29,7 @@ struct config {
     char *tls_client_ca;        /* tls-client-ca: PEM file; clients are asked for a certificate */
     bool tls_client_required;   /* tls-client-required = no: no handshake without a client certificate */
     char *tls_client_name;      /* tls-client-name = cn, email or email-local: what of it names the user, for EXTERNAL */
+    unsigned tls_linger;        /* tls-linger = 60 s that a warm relay stays after its last use; 0: none */
     char *greeter_user;         /* greeter-user = imapd, else nobody */
     char *greeter_root;         /* greeter-root = /var/empty or /run/imapd/empty: an empty directory */
     /* where mail is */
