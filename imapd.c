@@ -38,7 +38,7 @@
 
 struct options {
     const char *config;                /* NULL: the default place, which may be empty */
-    bool preauth;
+    bool preauth, tls;
     enum maint_task task;
     const char *user, *backup;         /* of the offline tools */
     char **files;
@@ -46,7 +46,7 @@ struct options {
 };
 
 static const char usage[] =
-    "usage: imapd [--config FILE] [--preauth]\n"
+    "usage: imapd [--config FILE] [--preauth | --tls]\n"
     "       imapd [--config FILE] [--user NAME] --check [FILE...]\n"
     "       imapd [--config FILE] [--user NAME] [--backup DIR] --repair FILE...\n"
     "       imapd [--config FILE] [--user NAME] --recover | --seal FILE...\n"
@@ -57,6 +57,7 @@ static const char usage[] =
     "\n"
     "  --config FILE   read settings from FILE, not from " SYSCONFDIR "/imapd/imapd.conf; see imapd.conf(5)\n"
     "  --preauth       serve the user's mail without login even on a network connection\n"
+    "  --tls           TLS from the first octet on (port 993); without it STARTTLS is offered where tls-certificate is set\n"
     "  --check         say what is wrong in mailboxes (all of the user's without FILE); exit status 0 nothing, 1 something, 2 unread\n"
     "  --repair        mend what can be mended without losing an octet, after a copy (beside the file or in --backup DIR)\n"
     "  --recover       finish a change that a crash interrupted\n"
@@ -76,9 +77,10 @@ static void set_task(struct options *o, enum maint_task task)
 
 static void parse_options(struct options *o, int argc, char **argv)
 {
-    enum { CONFIG = 1, PREAUTH, CHECK, REPAIR, RECOVER, SEAL, USER, BACKUP, VERSION, HELP };
+    enum { CONFIG = 1, PREAUTH, TLS, CHECK, REPAIR, RECOVER, SEAL, USER, BACKUP, VERSION, HELP };
     static const struct option names[] = {
         { "config", required_argument, NULL, CONFIG }, { "preauth", no_argument, NULL, PREAUTH },
+        { "tls", no_argument, NULL, TLS },
         { "check", no_argument, NULL, CHECK }, { "repair", no_argument, NULL, REPAIR },
         { "recover", no_argument, NULL, RECOVER }, { "seal", no_argument, NULL, SEAL },
         { "user", required_argument, NULL, USER }, { "backup", required_argument, NULL, BACKUP },
@@ -88,6 +90,7 @@ static void parse_options(struct options *o, int argc, char **argv)
         switch (c) {
         case CONFIG: o->config = optarg; break;
         case PREAUTH: o->preauth = true; break;
+        case TLS: o->tls = true; break;
         case CHECK: set_task(o, MAINT_CHECK); break;
         case REPAIR: set_task(o, MAINT_REPAIR); break;
         case RECOVER: set_task(o, MAINT_RECOVER); break;
@@ -133,6 +136,13 @@ static int give_up(const char *why)
     return EX_CONFIG;
 }
 
+/* The same, where plaintext must not be sent. */
+static int give_up_quietly(const char *why)
+{
+    log_error("%s", why);
+    return EX_CONFIG;
+}
+
 /* Descriptors 0 to 2 are open, stderr is not the connection (inetd makes it so: a library's message must not get into the
  * protocol), and whatever else the super-server left open is closed. */
 static bool tidy_descriptors(bool root)
@@ -155,32 +165,85 @@ static bool tidy_descriptors(bool root)
 struct greeting {
     const struct config *config;
     struct peer peer;
-    bool greeted;
+    bool greeted, implicit_tls;
+    bool tls_before;                   /* TLS was on when pending came: what came before a handshake is forgotten at it */
     struct str pending;                /* of the session before, with UNAUTHENTICATE */
 };
 
-static enum login_result ask_monitor(void *ctx, const char *mechanism, struct str authzid, struct str user, struct str password)
+static enum login_result result_of(enum channel_reply reply)
 {
-    switch (channel_login(*(const int *)ctx, mechanism, authzid, user, password)) {
+    switch (reply) {
+    case CHANNEL_OK:
     case CHANNEL_GRANTED: return LOGIN_GRANTED;
     case CHANNEL_DENIED: return LOGIN_DENIED;
     case CHANNEL_TOO_MANY: return LOGIN_TOO_MANY;
-    case CHANNEL_OK:
+    case CHANNEL_CONTINUE: return LOGIN_CONTINUE;
+    case CHANNEL_VERIFIED: return LOGIN_VERIFIED;
     case CHANNEL_UNAVAILABLE: break;
     }
     return LOGIN_UNAVAILABLE;
 }
 
+static enum login_result ask_check(void *ctx, const char *mechanism, struct str authzid, struct str user, struct str password)
+{
+    return result_of(channel_login(*(const int *)ctx, mechanism, authzid, user, password));
+}
+
+static enum login_result ask(void *ctx, enum channel_type type, const struct str *fields, size_t n, struct buf *text)
+{
+    return result_of(channel_ask(*(const int *)ctx, type, fields, n, text));
+}
+
+static enum login_result ask_external(void *ctx, struct str authzid)
+{
+    return ask(ctx, CHANNEL_EXTERNAL, &authzid, 1, NULL);
+}
+
+static enum login_result ask_anonymous(void *ctx, struct str trace)
+{
+    return ask(ctx, CHANNEL_ANONYMOUS, &trace, 1, NULL);
+}
+
+static enum login_result ask_step(void *ctx, const char *mechanism, struct str message, struct buf *reply)
+{
+    const struct str fields[] = { mechanism != NULL ? str_z(mechanism) : message, message };
+    return mechanism != NULL ? ask(ctx, CHANNEL_MECHANISM, fields, 2, reply) : ask(ctx, CHANNEL_STEP, &message, 1, reply);
+}
+
+static enum login_result ask_scram_first(void *ctx, const char *mechanism, struct str gs2, struct str authzid, struct str user,
+                                         struct str bare, struct buf *server_first)
+{
+    const struct str fields[] = { str_z(mechanism), gs2, authzid, user, bare };
+    return ask(ctx, CHANNEL_SCRAM, fields, sizeof fields / sizeof *fields, server_first);
+}
+
+static enum login_result ask_scram_final(void *ctx, struct str proof, struct buf *server_final)
+{
+    return ask(ctx, CHANNEL_PROOF, &proof, 1, server_final);
+}
+
+static enum login_result ask_claim(void *ctx)
+{
+    return ask(ctx, CHANNEL_CLAIM, NULL, 0, NULL);
+}
+
+static enum login_result ask_starttls(void *ctx)
+{
+    return ask(ctx, CHANNEL_STARTTLS, NULL, 0, NULL);
+}
+
 /* Runs in the confined child (monitor_hooks). */
-static void greet(void *ctx, int in, int out, int channel)
+static void greet(void *ctx, const struct peer *peer, bool greeted, int in, int out, int channel)
 {
     const struct greeting *g = ctx;
     const struct greeter_settings settings = {
         .config = g->config,
-        .login = { ask_monitor, &channel },
-        .plaintext_login = peer_plaintext_login(&g->peer, g->config),
-        .greeted = g->greeted,
-        .pending = g->pending,
+        .login = { .check = ask_check, .external = ask_external, .anonymous = ask_anonymous, .step = ask_step,
+                   .scram_first = ask_scram_first, .scram_final = ask_scram_final, .claim = ask_claim, .starttls = ask_starttls,
+                   .ctx = &channel },
+        .offers = auth_offers(g->config, peer),
+        .greeted = greeted,
+        .pending = peer->tls.on == g->tls_before ? g->pending : STR(""),
         .in = in,
         .out = out
     };
@@ -188,6 +251,16 @@ static void greet(void *ctx, int in, int out, int channel)
     greeter_run(&settings, &result);
     if (result.granted)
         channel_hand_over(channel, buf_str(&result.tag), buf_str(&result.pending));
+}
+
+/* The text of the greeting (monitor_hooks). */
+static char *greeting(void *ctx, const struct peer *peer)
+{
+    const struct greeting *g = ctx;
+    struct buf line = { 0 };
+    session_greeting(&line, g->config, false, auth_offers(g->config, peer));
+    buf_addc(&line, '\0');
+    return line.data;
 }
 
 static void warn(const char *text)
@@ -264,12 +337,13 @@ static int serve(const struct config *c, const struct account *a, int locker_fd,
  * what the client sent after it, in unread. */
 static bool one_user(const struct config *c, struct greeting *g, struct buf *unread, int *status)
 {
-    const struct monitor_hooks hooks = { greet, g };
+    const struct monitor_hooks hooks = { greet, greeting, g };
     struct account account = { 0 };
     struct buf tag = { 0 }, pending = { 0 };
     int locker_fd = -1, report = -1;
     enum keeper part = KEEPER_OVER;
-    if (monitor_ask(c, &g->peer, STDIN_FILENO, STDOUT_FILENO, &hooks, &account, &tag, &pending) == 0)
+    g->tls_before = g->peer.tls.on;
+    if (monitor_ask(c, &g->peer, g->implicit_tls, g->greeted, &hooks, &account, &tag, &pending) == 0)
         part = c->unauthenticate ? keeper_split(&report, unread) : KEEPER_SESSION;
     if (part == KEEPER_SESSION && become_user(c, &account, &locker_fd) == 0 && (report < 0 || keeper_bind(report) == 0))
         *status = serve(c, &account, locker_fd, true, report, buf_str(&tag), buf_str(&pending));
@@ -280,21 +354,26 @@ static bool one_user(const struct config *c, struct greeting *g, struct buf *unr
     return part == KEEPER_AGAIN;
 }
 
-static int run_as_root(const struct config *c)
+static int run_as_root(struct config *c, bool implicit_tls)
 {
     enum { USERS = 1000 };               /* each has login-attempts guesses; who needs more connects again */
-    struct greeting g = { .config = c };
-    struct buf line = { 0 }, unread = { 0 };
+    struct greeting g = { .config = c, .implicit_tls = implicit_tls };
+    struct buf unread = { 0 };
     int status = 0;
     (void)clearenv();
+    if (getppid() == 1)
+        c->tls_linger = 0;               /* systemd ends what a service leaves behind */
     peer_find(&g.peer, STDIN_FILENO, c);
-    if (!peer_is_proxy(&g.peer, c)) {
-        session_greeting(&line, c, false, peer_plaintext_login(&g.peer, c));
-        if (!write_all(STDOUT_FILENO, line.data, line.len))
+    if (implicit_tls && c->tls_certificate == NULL)
+        return give_up_quietly("--tls needs the setting tls-certificate");
+    if (!implicit_tls && !peer_is_proxy(&g.peer, c)) {
+        char *text = greeting(&g, &g.peer);
+        const bool written = write_all(STDOUT_FILENO, text, strlen(text));
+        free(text);
+        if (!written)
             return 0;
         g.greeted = true;
     }
-    buf_free(&line);
     int users = 1;
     while (one_user(c, &g, &unread, &status)) {
         static const char bye[] = "* BYE Too many users on one connection\r\n";
@@ -380,6 +459,8 @@ int main(int argc, char **argv)
         log_to_stderr();
     if (getuid() != geteuid() || getgid() != getegid())
         return give_up("imapd must not be installed setuid or setgid");
+    if (!root && options.tls)
+        return give_up_quietly("--tls is for the server that root starts: an ordinary user has no login to protect");
     if (root && options.preauth)
         return give_up("--preauth is for ordinary users: root has no mail to serve");
     const char *path = options.config != NULL ? options.config : SYSCONFDIR "/imapd/imapd.conf";
@@ -387,11 +468,11 @@ int main(int argc, char **argv)
     if (config_read(&config, path, options.config == NULL, err, sizeof err) != 0) {
         if (options.task != MAINT_NONE)
             fprintf(stderr, "imapd: %s\n", err);
-        status = options.task != MAINT_NONE ? 2 : give_up(err);
+        status = options.task != MAINT_NONE ? 2 : options.tls ? give_up_quietly(err) : give_up(err);
     } else if (options.task != MAINT_NONE)
         status = run_offline(&config, &options, root);
     else
-        status = root ? run_as_root(&config) : run_as_user(&config, options.preauth);
+        status = root ? run_as_root(&config, options.tls) : run_as_user(&config, options.preauth);
     config_free(&config);
     return status;
 }

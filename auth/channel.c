@@ -8,19 +8,28 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 struct shape {
     enum channel_type type;
     size_t fields;
     size_t max[CHANNEL_FIELDS];
-    bool binary;                       /* NUL allowed: input, not text */
+    unsigned binary;                   /* a bit for each field in which NUL is allowed: no text */
 };
 static const struct shape shapes[] = {
-    { CHANNEL_PROXY, 2, { CHANNEL_ADDRESS_MAX, 1 }, false },
-    { CHANNEL_LOGIN, 4, { CHANNEL_MECHANISM_MAX, CHANNEL_NAME_MAX, CHANNEL_NAME_MAX, CHANNEL_PASSWORD_MAX }, false },
-    { CHANNEL_PENDING, 1, { CHANNEL_FRAME_MAX }, true },
-    { CHANNEL_DONE, 1, { CHANNEL_TAG_MAX }, false },
+    { CHANNEL_PROXY, 2, { CHANNEL_ADDRESS_MAX, 1 }, 0 },
+    { CHANNEL_LOGIN, 4, { CHANNEL_MECHANISM_MAX, CHANNEL_NAME_MAX, CHANNEL_NAME_MAX, CHANNEL_PASSWORD_MAX }, 0 },
+    { CHANNEL_EXTERNAL, 1, { CHANNEL_NAME_MAX }, 0 },
+    { CHANNEL_ANONYMOUS, 1, { CHANNEL_NAME_MAX }, 0 },
+    { CHANNEL_SCRAM, 5, { CHANNEL_MECHANISM_MAX, CHANNEL_SCRAM_MAX, CHANNEL_NAME_MAX, CHANNEL_NAME_MAX, CHANNEL_SCRAM_MAX }, 0 },
+    { CHANNEL_PROOF, 1, { CHANNEL_PROOF_MAX }, 1 },
+    { CHANNEL_CLAIM, 0, { 0 }, 0 },
+    { CHANNEL_MECHANISM, 2, { CHANNEL_MECHANISM_MAX, CHANNEL_DATA_MAX }, 2 },
+    { CHANNEL_STEP, 1, { CHANNEL_DATA_MAX }, 1 },
+    { CHANNEL_STARTTLS, 0, { 0 }, 0 },
+    { CHANNEL_PENDING, 1, { CHANNEL_FRAME_MAX }, 1 },
+    { CHANNEL_DONE, 1, { CHANNEL_TAG_MAX }, 0 },
 };
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
@@ -45,7 +54,7 @@ int channel_parse(struct channel_request *r, const void *frame, size_t n)
             return -1;
         const size_t len = (size_t)p[0] << 8 | p[1];
         p += 2;
-        if (len > s->max[i] || len > (size_t)(end - p) || (!s->binary && memchr(p, '\0', len) != NULL))
+        if (len > s->max[i] || len > (size_t)(end - p) || ((s->binary >> i & 1) == 0 && memchr(p, '\0', len) != NULL))
             return -1;
         r->field[i] = (struct str){ (const char *)p, len };
         p += len;
@@ -65,10 +74,12 @@ int channel_receive(int fd, void *frame, int timeout_ms)
     return n > CHANNEL_FRAME_MAX ? -1 : (int)n;
 }
 
-int channel_answer(int fd, enum channel_reply reply, bool flag)
+int channel_answer(int fd, enum channel_reply reply, bool flag, struct str text)
 {
-    const unsigned char frame[2] = { (unsigned char)reply, flag ? 1 : 0 };
-    return send(fd, frame, sizeof frame, MSG_NOSIGNAL) == sizeof frame ? 0 : -1;
+    unsigned char head[2] = { (unsigned char)reply, flag ? 1 : 0 };
+    struct iovec parts[2] = { { head, sizeof head }, { (void *)(uintptr_t)text.p, text.n } };
+    const struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
+    return sendmsg(fd, &message, MSG_NOSIGNAL) == (ssize_t)(sizeof head + text.n) ? 0 : -1;
 }
 
 static void put_field(struct buf *b, struct str s)
@@ -87,39 +98,44 @@ static void ask(int fd, struct buf *frame)
     buf_free(frame);
 }
 
-static enum channel_reply answer(int fd, bool *flag)
+static enum channel_reply answer(int fd, bool *flag, struct buf *text)
 {
-    unsigned char frame[2];
+    unsigned char frame[CHANNEL_FRAME_MAX];
     ssize_t n;
     do
         n = read(fd, frame, sizeof frame);
     while (n < 0 && errno == EINTR);
-    if (n != sizeof frame)
+    if (n < 2)
         _exit(0);
     if (flag != NULL)
         *flag = frame[1] == 1;
+    if (text != NULL)
+        buf_add(text, frame + 2, (size_t)n - 2);
     return (enum channel_reply)frame[0];
+}
+
+enum channel_reply channel_ask(int fd, enum channel_type type, const struct str *fields, size_t n, struct buf *text)
+{
+    const struct shape *s = shape_of((unsigned char)type);
+    struct buf frame = { 0 };
+    buf_room(&frame, CHANNEL_FRAME_MAX);          /* never moved: no copy of a secret is left behind */
+    buf_addc(&frame, type);
+    for (size_t i = 0; i < n; i++)
+        put_field(&frame, fields[i].n <= s->max[i] ? fields[i] : STR("(too long)"));
+    ask(fd, &frame);
+    return answer(fd, NULL, text);
 }
 
 enum channel_reply channel_login(int fd, const char *mechanism, struct str authzid, struct str user, struct str password)
 {
-    struct buf frame = { 0 };
     if (user.n > CHANNEL_NAME_MAX)                /* the monitor has to count the attempt, and no such user exists */
         user = STR("(too long)");
-    if (authzid.n > CHANNEL_NAME_MAX)
-        authzid = STR("(too long)");
     if (password.n > CHANNEL_PASSWORD_MAX) {      /* no hash is of a password longer than crypt(3) takes */
         user = STR("(password too long)");
         password.n = 0;
     }
-    buf_room(&frame, 2048);                       /* never moved: no copy of the password is left behind */
-    buf_addc(&frame, CHANNEL_LOGIN);
-    put_field(&frame, str_z(mechanism));
-    put_field(&frame, authzid);
-    put_field(&frame, user);
-    put_field(&frame, password);
-    ask(fd, &frame);
-    return answer(fd, NULL);
+    const struct str fields[] = { str_z(mechanism), authzid, user, password };
+    return channel_ask(fd, CHANNEL_LOGIN, fields, sizeof fields / sizeof *fields, NULL);
 }
 
 bool channel_proxy(int fd, const char *address, char tls)
@@ -130,7 +146,7 @@ bool channel_proxy(int fd, const char *address, char tls)
     put_field(&frame, str_z(address));
     put_field(&frame, (struct str){ &tls, 1 });
     ask(fd, &frame);
-    if (answer(fd, &secure) != CHANNEL_OK)
+    if (answer(fd, &secure, NULL) != CHANNEL_OK)
         _exit(0);
     return secure;
 }

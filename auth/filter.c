@@ -16,6 +16,7 @@
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -236,6 +237,41 @@ int filter_greeter(void)
     struct program p;
     begin(&p);
     put_rows(&p, basic, sizeof basic / sizeof basic[0]);
+    put_sanitizer_rows(&p);
+    put_rows(&p, refused, sizeof refused / sizeof refused[0]);
+    return install(&p);
+}
+
+int filter_relay(void)
+{
+    struct program p;
+    begin(&p);
+    put_rows(&p, basic, sizeof basic / sizeof basic[0]);
+    put_row(&p, &(struct row){ SYS_shutdown, ALWAYS, 0, 0 });
+    put_sanitizer_rows(&p);
+    put_rows(&p, refused, sizeof refused / sizeof refused[0]);
+    return install(&p);
+}
+
+int filter_warm(void)
+{
+    static const struct row more[] = {
+        { SYS_shutdown, ALWAYS, 0, 0 }, { SYS_accept4, ALWAYS, 0, 0 }, { SYS_listen, ALWAYS, 0, 0 }, { SYS_getsockopt, ALWAYS, 0, 0 },
+        { SYS_recvmsg, ALWAYS, 0, 0 }, { SYS_dup3, ALWAYS, 0, 0 }, { SYS_rt_sigaction, ALWAYS, 0, 0 }, { SYS_prlimit64, ALWAYS, 0, 0 },
+#ifdef SYS_dup2
+        { SYS_dup2, ALWAYS, 0, 0 },
+#endif
+#ifdef SYS_fork
+        { SYS_fork, ALWAYS, 0, 0 },
+#endif
+        { SYS_clone, LACKS, 0, CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_VM },
+        { SYS_set_robust_list, ALWAYS, 0, 0 },
+        { SYS_prctl, EQUALS, 0, PR_SET_NAME }, { SYS_prctl, EQUALS, 0, PR_SET_SECCOMP }, { SYS_prctl, EQUALS, 0, PR_SET_NO_NEW_PRIVS },
+    };
+    struct program p;
+    begin(&p);
+    put_rows(&p, basic, sizeof basic / sizeof basic[0]);
+    put_rows(&p, more, sizeof more / sizeof more[0]);
     put_sanitizer_rows(&p);
     put_rows(&p, refused, sizeof refused / sizeof refused[0]);
     return install(&p);

@@ -7,6 +7,10 @@
 
 /* For the greeter: read, write, wait, tell the time, get memory that is not executable, log, end. 0 or -1 with errno. */
 int filter_greeter(void);
+/* For the TLS relay: besides that, shut down one direction of a socket that it has. */
+int filter_relay(void);
+/* For a warm relay: besides that, accept, be handed descriptors, fork, and confine itself further. */
+int filter_warm(void);
 /* For the locker: besides that, in directories that it has open, create a file that does not exist yet, link, rename, remove,
  * stat and touch; it can open nothing that exists. */
 int filter_locker(void);

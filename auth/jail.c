@@ -1,5 +1,5 @@
 /*
- * Runs as root, to be root no more: the confinement of the greeter, the process that reads what the network sends.
+ * Runs as root, to be root no more: the confinement of the greeter and the other processes that read what the network sends.
  */
 #include "auth/jail.h"
 
@@ -71,9 +71,12 @@ static int limit(int resource, rlim_t value)
 }
 
 /* 3 descriptors and not 0, because poll(2) refuses more entries than there may be descriptors; 0, 1 and 2 are taken. */
-static int limit_all(void)
+static int limit_all(enum jail_kind kind)
 {
-    if (limit(RLIMIT_CORE, 0) != 0 || limit(RLIMIT_NPROC, 0) != 0 || limit(RLIMIT_NOFILE, 3) != 0)
+    enum { SOME = 64 };                /* descriptors of a warm relay */
+    if (limit(RLIMIT_CORE, 0) != 0)
+        return -1;
+    if (kind == JAIL_WARM ? limit(RLIMIT_NOFILE, SOME) != 0 : limit(RLIMIT_NPROC, 0) != 0 || limit(RLIMIT_NOFILE, 3) != 0)
         return -1;
 #ifndef __SANITIZE_ADDRESS__
     return limit(RLIMIT_DATA, 16 << 20);
@@ -114,8 +117,14 @@ static const struct passwd *greeter_user(const struct config *c)
     return pw != NULL ? pw : getpwnam("nobody");
 }
 
-int jail_enter(const struct config *c)
+static int install_filter(enum jail_kind kind)
 {
+    return kind == JAIL_RELAY ? filter_relay() : kind == JAIL_WARM ? filter_warm() : filter_greeter();
+}
+
+int jail_enter(const struct config *c, enum jail_kind kind)
+{
+    static const char *const names[] = { "imapd-greeter", "imapd-sasl", "imapd-tls", "imapd-tls-warm" };
     const struct passwd *pw = greeter_user(c);
     if (pw == NULL) {
         log_error("there is neither a user %s (greeter-user) nor nobody", c->greeter_user);
@@ -127,11 +136,17 @@ int jail_enter(const struct config *c)
         log_error("cannot become greeter-user %s: %s", pw->pw_name, strerror(errno));
         return -1;
     }
-    (void)prctl(PR_SET_NAME, "imapd-greeter", 0, 0, 0);
-    if (limit_all() != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0) != 0 ||
-        filter_greeter() != 0) {
-        log_error("cannot confine the greeter: %s", strerror(errno));
+    (void)prctl(PR_SET_NAME, names[kind], 0, 0, 0);
+    if (limit_all(kind) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
+        (kind <= JAIL_MECHANISM && prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0) != 0) || install_filter(kind) != 0) {
+        log_error("cannot confine %s: %s", names[kind], strerror(errno));
         return -1;
     }
     return 0;
+}
+
+int jail_narrow(void)
+{
+    (void)prctl(PR_SET_NAME, "imapd-tls", 0, 0, 0);
+    return limit(RLIMIT_NPROC, 0) == 0 && limit(RLIMIT_NOFILE, 3) == 0 && filter_relay() == 0 ? 0 : -1;
 }

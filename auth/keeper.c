@@ -42,14 +42,15 @@ static int wait_for(pid_t session, const sigset_t *set)
     }
 }
 
-/* The locker ends by itself, as its session has; anything else has no business to be there. */
+/* The locker ends by itself, as its session has; anything else has no business to be there, but for a TLS relay, which has a process
+ * group of its own. */
 static bool nobody_left(void)
 {
     enum { STEPS = 500 };
     const struct timespec step = { 0, 10000000 };
     for (int i = 0; i < STEPS; i++) {
         pid_t got;
-        while ((got = waitpid(-1, NULL, WNOHANG)) > 0)
+        while ((got = waitpid(0, NULL, WNOHANG)) > 0)
             continue;
         if (got < 0 && errno == ECHILD)
             return true;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -116,11 +117,11 @@ static enum mech_status step(void *state, const char *mechanism, const char *dat
 {
     struct oauth *o = state;
     struct jwt_parse_message m;
-    const bool xoauth2 = strcmp(mechanism, "XOAUTH2") == 0;
+    const bool xoauth2 = strcasecmp(mechanism, "XOAUTH2") == 0;
     const struct str message = { data, n };
     *reply_n = 0;
     *result = (struct mech_result){ .user = "" };
-    if ((!xoauth2 && strcmp(mechanism, "OAUTHBEARER") != 0) || n == 0 || (n == 1 && data[0] == '\1'))
+    if ((!xoauth2 && strcasecmp(mechanism, "OAUTHBEARER") != 0) || n == 0 || (n == 1 && data[0] == '\1'))
         return MECH_FAILED;                           /* RFC 7628 section 3.1: without an error to look at */
     if ((xoauth2 ? jwt_parse_xoauth2(&m, message) : jwt_parse_oauthbearer(&m, message)) != 0 || !is_utf8(m.name))
         return refuse(o, xoauth2, "request", reply, reply_n);

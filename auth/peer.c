@@ -121,6 +121,7 @@ int peer_proxied(struct peer *p, const struct config *c, const char *address, ch
     if (tls != 'y' && tls != 'n' && tls != '?')
         return -1;
     memcpy(p->proxy, p->address, sizeof p->proxy);
+    p->proxy_tls = tls == 'y';
     if (tls != '?')
         p->secure = tls == 'y' || in_list(c->secure_from, p->proxy);
     if (address[0] != '\0')

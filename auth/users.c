@@ -29,6 +29,7 @@ struct candidate {
     char *hash;                        /* NULL: none */
     char *like;                        /* somebody's hash, to spend as much time on a user without one */
     const char *refused;               /* why the account may not log in even with the right password, or NULL */
+    const char *passwordless;          /* why no password can be right, or NULL; no reason against one who needs none */
 };
 
 void account_free(struct account *a)
@@ -53,8 +54,11 @@ static void candidate_set(struct candidate *u, const char *name, const char *hom
 {
     u->account = (struct account){ xstrdup(name), xstrdup(home), uid, gid, false };
     u->hash = hash_usable(hash) ? xstrdup(hash) : NULL;
-    if (u->hash == NULL)
-        u->refused = hash == NULL || hash[0] == '\0' ? "empty" : "locked";
+    if (u->hash != NULL)
+        return;
+    u->passwordless = hash == NULL || hash[0] == '\0' ? "empty" : "locked";
+    if (hash != NULL && hash[0] == '!' && hash_usable(hash + strspn(hash, "!")))
+        u->refused = "locked";         /* there is a password, and an administrator has put a lock before it (usermod -L) */
 }
 
 /* Whoever can write the passwd-file can be any user, so it must be root's alone. */
@@ -194,7 +198,29 @@ enum users_result users_check(const struct config *c, const char *name, const ch
         *why = "unknown";
     } else if (u.refused != NULL) {
         *why = u.refused;
+    } else if (u.passwordless != NULL) {
+        *why = u.passwordless;
     } else if (right == 1) {
+        result = USERS_GRANTED;
+        *account = u.account;
+        memset(&u.account, 0, sizeof u.account);
+    }
+    candidate_free(&u);
+    return result;
+}
+
+enum users_result users_account(const struct config *c, const char *name, struct account *account, const char **why)
+{
+    struct candidate u = { 0 };
+    enum users_result result = USERS_DENIED;
+    const int found = find(c, name, &u);
+    *why = "unknown";
+    if (found < 0) {
+        result = USERS_UNAVAILABLE;
+        *why = "database";
+    } else if (found == 1 && u.refused != NULL) {
+        *why = u.refused;
+    } else if (found == 1) {
         result = USERS_GRANTED;
         *account = u.account;
         memset(&u.account, 0, sizeof u.account);

@@ -8,4 +8,6 @@ enum users_result { USERS_GRANTED, USERS_DENIED, USERS_UNAVAILABLE };
  * alone. Takes the same steps, hash included, whether or not the user exists or may log in. Runs as root. */
 enum users_result users_check(const struct config *c, const char *name, const char *password, struct account *account,
                               const char **why);
+/* The account of a user who is known to be who he says without a password, by the same rules. *why as above. */
+enum users_result users_account(const struct config *c, const char *name, struct account *account, const char **why);
 #endif

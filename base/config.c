@@ -36,6 +36,16 @@ static const struct setting settings[] = {
     { "login-attempts", "3", K_UNSIGNED, AT(login_attempts) },
     { "login-delay", "2000", K_UNSIGNED, AT(login_delay_ms) },
     { "login-timeout", "60", K_UNSIGNED, AT(login_timeout) },
+    { "mechanisms", NULL, K_LIST, AT(mechanisms) },
+    { "administrators", NULL, K_LIST, AT(administrators) },
+    { "anonymous-user", NULL, K_STRING, AT(anonymous_user) },
+    { "tls-certificate", NULL, K_LIST, AT(tls_certificate) },
+    { "tls-key", NULL, K_LIST, AT(tls_key) },
+    { "tls-ticket-key", NULL, K_STRING, AT(tls_ticket_key) },
+    { "tls-client-ca", NULL, K_STRING, AT(tls_client_ca) },
+    { "tls-client-required", "no", K_BOOL, AT(tls_client_required) },
+    { "tls-client-name", "cn", K_STRING, AT(tls_client_name) },
+    { "tls-linger", "60", K_UNSIGNED, AT(tls_linger) },
     { "oauth-keys", NULL, K_STRING, AT(oauth_keys) },
     { "oauth-issuer", NULL, K_STRING, AT(oauth_issuer) },
     { "oauth-audience", NULL, K_STRING, AT(oauth_audience) },
@@ -280,6 +290,12 @@ static const char *check(const struct config *c)
         return "line-limit must be at least 1024";
     if (strcmp(c->language, "i-default") != 0 && strcmp(c->language, "en") != 0 && strcmp(c->language, "de") != 0)
         return "language must be i-default, en or de";
+    if (strcmp(c->tls_client_name, "cn") != 0 && strcmp(c->tls_client_name, "email") != 0 && strcmp(c->tls_client_name, "email-local") != 0)
+        return "tls-client-name must be cn, email or email-local";
+    if (c->tls_client_required && c->tls_client_ca == NULL)
+        return "tls-client-required needs tls-client-ca";
+    if (c->tls_certificate == NULL && (c->tls_key != NULL || c->tls_client_ca != NULL))
+        return "tls-key and tls-client-ca need tls-certificate";
     for (const char *p = c->hostname; *p != '\0'; p++)
         if (!isgraph((unsigned char)*p))
             return "hostname must be printable";
@@ -327,6 +343,19 @@ void config_free(struct config *c)
     for (size_t i = 0; i < SETTINGS; i++)
         if (settings[i].kind == K_STRING || settings[i].kind == K_LIST)
             set_string((char **)(void *)((char *)c + settings[i].offset), NULL);
+}
+
+bool config_lists(const char *list, const char *name)
+{
+    const size_t len = strlen(name);
+    for (const char *p = list; p != NULL && *p != '\0';) {
+        p += strspn(p, " \t,");
+        const size_t n = strcspn(p, " \t,");
+        if (n == len && n > 0 && strncasecmp(p, name, n) == 0)
+            return true;
+        p += n;
+    }
+    return false;
 }
 
 char *config_expand(const char *pattern, const char *user, const char *home)

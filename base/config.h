@@ -20,6 +20,16 @@ struct config {
     unsigned login_attempts;    /* login-attempts = 3, then BYE */
     unsigned login_delay_ms;    /* login-delay = 2000 ms after a failure, doubled each time */
     unsigned login_timeout;     /* login-timeout = 60 s to log in */
+    char *mechanisms;           /* mechanisms: space-separated names; NULL: all that the other settings make possible, but SCRAM-SHA-1 */
+    char *administrators;       /* administrators: users who may act as any other (authorization identity) */
+    char *anonymous_user;       /* anonymous-user: who AUTHENTICATE ANONYMOUS becomes, if mechanisms names it */
+    char *tls_certificate;      /* tls-certificate: PEM files, the first for clients that name no other server; NULL: no TLS */
+    char *tls_key;              /* tls-key: PEM files in the same order; NULL: in the certificate files */
+    char *tls_ticket_key;       /* tls-ticket-key: file of 80-octet keys; NULL: no session tickets */
+    char *tls_client_ca;        /* tls-client-ca: PEM file; clients are asked for a certificate */
+    bool tls_client_required;   /* tls-client-required = no: no handshake without a client certificate */
+    char *tls_client_name;      /* tls-client-name = cn, email or email-local: what of it names the user, for EXTERNAL */
+    unsigned tls_linger;        /* tls-linger = 60 s that a warm relay stays after its last use; 0: none */
     char *oauth_keys;           /* oauth-keys: file of the public keys that sign tokens; unset: no OAUTHBEARER, no XOAUTH2 */
     char *oauth_issuer;         /* oauth-issuer: what a token's iss must be */
     char *oauth_audience;       /* oauth-audience: what its aud must name */
@@ -56,6 +66,8 @@ struct config {
  * caller owns the struct's strings until config_free. */
 int config_read(struct config *c, const char *path, bool optional, char *err, size_t errsize);
 void config_free(struct config *c);
+/* Is name one of the words (separated by spaces, tabs or commas, any case) of list? No for NULL. */
+bool config_lists(const char *list, const char *name);
 /* pattern with %u and %h replaced; malloc'ed. */
 char *config_expand(const char *pattern, const char *user, const char *home);
 #endif

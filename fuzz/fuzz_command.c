@@ -20,6 +20,26 @@ static enum login_result refuse(void *ctx, const char *mechanism, struct str aut
     return LOGIN_DENIED;
 }
 
+static enum login_result refuse_name(void *ctx, struct str name)
+{
+    (void)ctx;
+    return name.n % 2 == 0 ? LOGIN_DENIED : LOGIN_UNAVAILABLE;
+}
+
+/* The answer depends on what came, so that all ways are gone. */
+static enum login_result step(void *ctx, const char *mechanism, struct str message, struct buf *reply)
+{
+    (void)ctx, (void)mechanism;
+    buf_add(reply, message.p, message.n < 100 ? message.n : 100);
+    return message.n % 3 == 0 ? LOGIN_CONTINUE : message.n % 3 == 1 ? LOGIN_DENIED : LOGIN_GRANTED;
+}
+
+static enum login_result no_tls(void *ctx)
+{
+    (void)ctx;
+    return LOGIN_UNAVAILABLE;
+}
+
 static void before_login(const uint8_t *data, size_t size)
 {
     int pair[2];
@@ -31,8 +51,10 @@ static void before_login(const uint8_t *data, size_t size)
     if (write(pair[1], data, size) != (ssize_t)size)
         abort();
     close(pair[1]);
-    const struct greeter_settings settings = { .config = &config, .login = { .check = refuse }, .plaintext_login = true,
-                                               .greeted = true, .in = pair[0], .out = null };
+    const struct greeter_settings settings = {
+        .config = &config, .offers = ~0u, .greeted = true, .in = pair[0], .out = null,
+        .login = { .check = refuse, .external = refuse_name, .anonymous = refuse_name, .step = step, .starttls = no_tls }
+    };
     greeter_run(&settings, &result);
     close(pair[0]);
     close(null);

@@ -3,6 +3,8 @@
  */
 #include "session/command.h"
 
+#include "base/mechanisms.h"
+
 enum { GREET = STATE_GREET, AUTH = STATE_AUTH, ANY = STATE_GREET | STATE_AUTH };
 
 /* Those that belong to no command of their own (command.h has the others), in the order in which they are told. */
@@ -38,7 +40,7 @@ static const struct capability {
 };
 enum { CAPABILITIES = sizeof capabilities / sizeof *capabilities };
 
-void write_capabilities(struct buf *out, const struct config *c, unsigned state, bool plaintext_login)
+void write_capabilities(struct buf *out, const struct config *c, unsigned state, unsigned offers)
 {
     const unsigned now = state == STATE_GREET ? STATE_GREET : STATE_AUTH;
     const size_t start = out->len;
@@ -47,10 +49,12 @@ void write_capabilities(struct buf *out, const struct config *c, unsigned state,
             buf_printf(out, out->len > start ? " %s" : "%s", capabilities[i].name);
     if (now == STATE_AUTH)
         buf_printf(out, " APPENDLIMIT=%llu", (unsigned long long)c->append_limit);
-    if (now == STATE_GREET && plaintext_login)
-        write_mechanisms(out);
-    else if (now == STATE_GREET)
+    if (now == STATE_GREET && (offers & OFFER_STARTTLS))
+        buf_puts(out, " STARTTLS");
+    if (now == STATE_GREET && (offers & OFFER_LOGIN_COMMAND) == 0)
         buf_puts(out, " LOGINDISABLED");
+    if (now == STATE_GREET)
+        write_mechanisms(out, offers);
     if (now == STATE_AUTH && c->message_limit > 0)
         buf_printf(out, " MESSAGELIMIT=%u", c->message_limit);
     for (const struct command *row = commands; row->name != NULL; row++)

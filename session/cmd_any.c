@@ -12,7 +12,7 @@ enum outcome cmd_capability(struct session *s, struct parse *p)
     if (!parse_end(p))
         return bad_arguments(s, "CAPABILITY");
     io_puts(&s->io, "* CAPABILITY ");
-    write_capabilities(&s->io.output, s->config, s->state, s->greeter != NULL && s->greeter->plaintext_login);
+    write_capabilities(&s->io.output, s->config, s->state, s->greeter != NULL ? s->greeter->offers : 0);
     io_puts(&s->io, "\r\n");
     return OUTCOME_OK;
 }

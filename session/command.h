@@ -78,8 +78,8 @@ void write_text(struct session *s, const char *text);
 /* A store's failure as NO with its response code; logged where the administrator should know. */
 enum outcome store_no(struct session *s, const struct store_error *e);
 void untagged(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void write_capabilities(struct buf *out, const struct config *c, unsigned state, bool plaintext_login);
-void write_mechanisms(struct buf *out);                      /* " AUTH=name" for each */
+void write_capabilities(struct buf *out, const struct config *c, unsigned state, unsigned offers);
+void write_mechanisms(struct buf *out, unsigned offers);     /* " AUTH=name" for each */
 /* The loop: reads and runs commands until the state is LOGOUT. */
 void command_loop(struct session *s);
 /* Does the line end with "{n}" or "{n+}"? A number out of range is the greatest. */

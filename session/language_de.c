@@ -42,6 +42,10 @@ const struct translation language_german[] = {
     { "UNAUTHENTICATE is not offered here", "UNAUTHENTICATE gibt es hier nicht" },
     { "Compression goes on after UNAUTHENTICATE", "Nach UNAUTHENTICATE geht die Kompression weiter" },
     { "TLS is not offered here", "TLS gibt es hier nicht" },
+    { "TLS cannot be had now", "TLS ist gerade nicht zu haben" },
+    { "Begin TLS now", "Nun TLS" },
+    { "Not an authorization identity", "Keine Berechtigungskennung" },
+    { "Not trace information", "Keine Herkunftsangabe" },
     { "Too many failures", "Zu viele Fehlversuche" },
     /* languages, comparators, compression */
     { "No such comparator", "Dieses Vergleichsverfahren gibt es hier nicht" },

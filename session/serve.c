@@ -85,12 +85,12 @@ int session_run(const struct session_settings *settings)
         const struct str tag = take_login_tag(&s, settings->login_tag);
         io_add(&s.io, tag.p, tag.n);
         io_puts(&s.io, " OK [CAPABILITY ");
-        write_capabilities(&s.io.output, settings->config, STATE_AUTH, false);
+        write_capabilities(&s.io.output, settings->config, STATE_AUTH, 0);
         io_puts(&s.io, "] ");
         write_text(&s, "Logged in");
         io_puts(&s.io, "\r\n");
     } else {
-        session_greeting(&s.io.output, settings->config, true, false);
+        session_greeting(&s.io.output, settings->config, true, 0);
     }
     command_loop(&s);
     if (s.mailbox != NULL && (s.config->expunge_on & EXPUNGE_ON_LOGOUT) && !mailbox_readonly(s.mailbox))

@@ -70,7 +70,8 @@ class Place:
         shutil.chown(self.spool, "root", "mail")
         os.chmod(self.spool, 0o2775)
         self.errors = os.path.join(self.dir, "stderr")
-        self.settings = {"inbox": self.spool + "/%u", "login-delay": "0", "greeter-root": self.dir + "/empty"}
+        self.settings = {"inbox": self.spool + "/%u", "login-delay": "0", "greeter-root": self.dir + "/empty",
+                         "tls-linger": "0"}
         self.made_log = None
         self.mount_users()
         self.mount_log()

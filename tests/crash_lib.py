@@ -5,6 +5,7 @@ A scenario is a list of commands. Run without faults, but only to the kth comman
 as a fresh session sees them. A session that was ended while command k+1 was on its way must leave S(k) or S(k+1): so each
 command is there whole or not at all, what was answered OK is there, and nothing else has changed by an octet."""
 import atexit
+import concurrent.futures
 import fcntl
 import hashlib
 import json
@@ -88,6 +89,21 @@ class Tools:
         theirs.close()
         ours.settimeout(SESSION_LIMIT)
         return ours, process
+
+
+class Workers:
+    """A process for each processor, by fork, so that they know all that is known here. One that dies is an error, not a wait."""
+
+    def __enter__(self):
+        self.pool = concurrent.futures.ProcessPoolExecutor(len(os.sched_getaffinity(0)), multiprocessing.get_context('fork'))
+        return self
+
+    def __exit__(self, *_):
+        self.pool.shutdown(cancel_futures=True)
+
+    def each(self, function, jobs, _=1):
+        for done in concurrent.futures.as_completed([self.pool.submit(function, job) for job in jobs]):
+            yield done.result()
 
 
 def own(path):
@@ -550,8 +566,8 @@ class Recovery(Scenario):
 def prepare_all(tools, all_of, names, options, problems):
     """Prepares these scenarios, in parallel, and records a run of each: {name: calls}."""
     recorded = {}
-    with multiprocessing.Pool(len(os.sched_getaffinity(0))) as pool:
-        for name, made, problem in pool.imap_unordered(prepare_one, [(tools, all_of[n], options) for n in names]):
+    with Workers() as pool:
+        for name, made, problem in pool.each(prepare_one, [(tools, all_of[n], options) for n in names]):
             if problem:
                 problems.append((name, problem))
                 continue
@@ -591,9 +607,9 @@ def scenario_of(all_of, name):
 
 def recoveries(tools, all_of, specs, options, problems):
     """Records recoveries: {name: calls}, in parallel."""
-    with multiprocessing.Pool(len(os.sched_getaffinity(0))) as pool:
+    with Workers() as pool:
         out = {}
-        for name, calls, problem in pool.imap_unordered(recovery_one, [(tools, all_of, n, options) for n in specs]):
+        for name, calls, problem in pool.each(recovery_one, [(tools, all_of, n, options) for n in specs]):
             if problem:
                 problems.append((name, problem))
             else:

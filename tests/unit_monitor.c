@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include "auth/auth.h"
+#include "auth/become.h"
 #include "auth/channel.h"
 
 enum { UID = 61234 };
@@ -94,6 +95,15 @@ static void many_attempts(int channel)
     honest(channel);
 }
 
+static void unasked_tls(int channel) { FRAME("T"); reply(channel); honest(channel); }
+static void no_certificate(int channel) { FRAME("E\0\4alex"); reply(channel); FRAME("D\0\2a1"); }
+static void not_anonymous(int channel) { FRAME("A\0\4alex"); reply(channel); FRAME("D\0\2a1"); }
+static void unasked_proof(int channel) { FRAME("F\0\1x"); reply(channel); honest(channel); }
+static void unasked_claim(int channel) { FRAME("C"); reply(channel); FRAME("D\0\2a1"); }
+static void unasked_step(int channel) { FRAME("N\0\1x"); reply(channel); honest(channel); }
+static void no_such_mechanism(int channel) { FRAME("M\0\3XYZ\0\1x"); reply(channel); FRAME("D\0\2a1"); }
+static void no_tokens(int channel) { FRAME("M\0\13OAUTHBEARER\0\1x"); reply(channel); honest(channel); }
+
 static const struct scenario {
     const char *name;
     void (*greeter)(int channel);
@@ -105,10 +115,14 @@ static const struct scenario {
     SCENARIO(unasked_proxy, REFUSED), SCENARIO(login_twice, REFUSED), SCENARIO(no_tag, REFUSED),
     SCENARIO(gone_when_granted, REFUSED), SCENARIO(empty_frame, REFUSED), SCENARIO(other_identity, REFUSED),
     SCENARIO(too_large, REFUSED), SCENARIO(endless_pending, REFUSED), SCENARIO(many_attempts, REFUSED),
+    SCENARIO(unasked_tls, REFUSED), SCENARIO(no_certificate, REFUSED), SCENARIO(not_anonymous, REFUSED), SCENARIO(unasked_proof, REFUSED),
+    SCENARIO(unasked_claim, REFUSED), SCENARIO(unasked_step, REFUSED), SCENARIO(no_such_mechanism, REFUSED), SCENARIO(no_tokens, GRANTED),
 };
 
-static void run_greeter(void *ctx, int in, int out, int channel)
+static void run_greeter(void *ctx, const struct peer *peer, bool greeted, int in, int out, int channel)
 {
+    (void)peer;
+    (void)greeted;
     (void)in;
     (void)out;
     ((const struct scenario *)ctx)->greeter(channel);
@@ -123,11 +137,11 @@ static enum outcome run(const struct scenario *s)
     struct peer peer = { .secure = true, .address = "local" };
     struct account account = { 0 };
     struct buf tag = { 0 }, pending = { 0 };
-    const struct monitor_hooks hooks = { run_greeter, &copy };
+    const struct monitor_hooks hooks = { run_greeter, NULL, &copy };
     int locker = -1;
     if (config_read(&c, conf, false, err, sizeof err) != 0)
         return STILL_ROOT;
-    const int result = monitor_run(&c, &peer, 0, 1, &hooks, &account, &locker, &tag, &pending);
+    const int result = monitor_ask(&c, &peer, false, true, &hooks, &account, &tag, &pending) == 0 ? become_user(&c, &account, &locker) : -1;
     enum outcome outcome = REFUSED;
     if (result == 0)
         outcome = geteuid() == UID && getuid() == UID && getegid() == UID && setuid(0) != 0 && str_eq(buf_str(&tag), STR("a1")) &&

@@ -1,0 +1,225 @@
+/*
+ * Runs as root: who may come in. Each handler takes what the greeter brings (names, passwords, proofs: octets with bounds), asks a
+ * database or a mechanism process, and answers with a verdict. Which mechanisms a connection may try does not depend on what the
+ * greeter has told the client.
+ *
+ * A wrong one is answered login-delay after it came, and that doubles: the answer's time is set by the clock, not by how long the
+ * check took.
+ */
+#include "auth/monitor.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mechanisms.h"
+
+/* Client octets for a log line whose words a script takes apart: no space, bracket or backslash gets through as it is. */
+static const char *safe(char *out, size_t size, struct str s)
+{
+    static const char hex[] = "0123456789abcdef";
+    size_t n = 0;
+    for (size_t i = 0; i < s.n && n + 5 < size; i++) {
+        const unsigned char c = (unsigned char)s.p[i];
+        if (c > ' ' && c < 0x7f && c != '<' && c != '>' && c != '\\' && c != '=') {
+            out[n++] = (char)c;
+            continue;
+        }
+        out[n++] = '\\';
+        out[n++] = 'x';
+        out[n++] = hex[c >> 4];
+        out[n++] = hex[c & 15];
+    }
+    out[n] = '\0';
+    return out;
+}
+
+/* Waits until the time `until`, or until the greeter is gone. */
+static void hold(const struct monitor *m, int64_t until)
+{
+    struct pollfd gone = { .fd = m->channel, .events = 0 };
+    for (int64_t left; (left = until - monitor_now()) > 0;)
+        if (poll(&gone, 1, (int)left) > 0)
+            return;
+}
+
+static int64_t delay_of(const struct monitor *m)
+{
+    enum { LONGEST = 60000 };
+    int64_t ms = m->config->login_delay_ms;
+    for (unsigned i = 1; i < m->attempts && ms < LONGEST; i++)
+        ms *= 2;
+    return ms < LONGEST ? ms : LONGEST;
+}
+
+/* An attempt to come in. */
+struct attempt {
+    int64_t came;                      /* monitor_now() */
+    struct str mechanism, user;        /* as the client says */
+};
+
+static struct attempt attempt_begins(struct monitor *m, struct str mechanism, struct str user)
+{
+    login_forget(m);
+    return (struct attempt){ monitor_now(), mechanism, user };
+}
+
+static int refuse(struct monitor *m, const struct attempt *a, enum users_result result, const char *why, struct str text)
+{
+    char user[200], mechanism[40];
+    login_forget(m);
+    m->attempts++;
+    log_notice("login failed: user=<%s> mechanism=%s address=%s attempt=%u reason=%s", safe(user, sizeof user, a->user),
+               safe(mechanism, sizeof mechanism, a->mechanism), m->peer->address, m->attempts, why);
+    hold(m, a->came + delay_of(m));
+    if (m->attempts >= m->config->login_attempts) {
+        enum { FAREWELL = 5000 };
+        m->state = OVER;
+        m->deadline = monitor_now() + FAREWELL;
+        return channel_answer(m->channel, CHANNEL_TOO_MANY, false, text);
+    }
+    return channel_answer(m->channel, result == USERS_UNAVAILABLE ? CHANNEL_UNAVAILABLE : CHANNEL_DENIED, false, text);
+}
+
+/* m->account is who comes in. by: the administrator who acts for the account, or NULL. */
+static int grant(struct monitor *m, struct str mechanism, const char *by)
+{
+    enum { HAND_OVER = 10000 };
+    char name[40], administrator[200];
+    const struct peer *p = m->peer;
+    log_info("login: user=<%s> mechanism=%s address=%s%s%s%s%s%s%s%s%s%s", m->account->name, safe(name, sizeof name, mechanism), p->address,
+             p->proxy[0] != '\0' ? " proxy=" : "", p->proxy, p->tls.on ? " tls=" : "", p->tls.version, p->tls.on ? "," : "", p->tls.cipher,
+             by != NULL ? " by=<" : "", by != NULL ? safe(administrator, sizeof administrator, str_z(by)) : "", by != NULL ? ">" : "");
+    m->state = GRANTED;
+    m->deadline = monitor_now() + HAND_OVER;
+    return channel_answer(m->channel, CHANNEL_GRANTED, false, STR(""));
+}
+
+/* RFC 4422: the authentication identity has been proved, and its account is m->account; the other one, if any, is whose mail it
+ * is to be. */
+static enum users_result act_as(struct monitor *m, const char *user, const char *authzid, const char **why)
+{
+    if (authzid[0] == '\0' || strcmp(authzid, user) == 0)
+        return USERS_GRANTED;
+    account_free(m->account);
+    if (!config_lists(m->config->administrators, user)) {
+        *why = "authzid";
+        return USERS_DENIED;
+    }
+    return users_account(m->config, authzid, m->account, why);
+}
+
+static void to_z(char *out, struct str s)
+{
+    memcpy(out, s.p, s.n);
+    out[s.n] = '\0';
+}
+
+static bool offered(const struct monitor *m, unsigned offers)
+{
+    return (auth_offers(m->config, m->peer) & offers) != 0;
+}
+
+int login_password(struct monitor *m, const struct channel_request *r)
+{
+    char name[CHANNEL_NAME_MAX + 1], authzid[CHANNEL_NAME_MAX + 1], secret[CHANNEL_PASSWORD_MAX + 1];
+    const struct attempt a = attempt_begins(m, r->field[0], r->field[2]);
+    const char *why = "plaintext";                /* the greeter did not offer it */
+    enum users_result result = USERS_DENIED;
+    to_z(authzid, r->field[1]);
+    to_z(name, r->field[2]);
+    to_z(secret, r->field[3]);
+    if (offered(m, OFFER_LOGIN_COMMAND | OFFER_PLAIN | OFFER_LOGIN))
+        result = users_check(m->config, name, secret, m->account, &why);
+    explicit_bzero(secret, sizeof secret);
+    if (result == USERS_GRANTED)
+        result = act_as(m, name, authzid, &why);
+    if (result != USERS_GRANTED)
+        return refuse(m, &a, result, why, STR(""));
+    return grant(m, a.mechanism, strcmp(name, m->account->name) != 0 && authzid[0] != '\0' ? name : NULL);
+}
+
+/* Someone whom another authority than the password has named: user, who may act as authzid. */
+static int identified(struct monitor *m, const struct attempt *a, const char *user, const char *authzid)
+{
+    const char *why = "unknown";
+    enum users_result result = users_account(m->config, user, m->account, &why);
+    if (result == USERS_GRANTED)
+        result = act_as(m, user, authzid, &why);
+    if (result != USERS_GRANTED)
+        return refuse(m, a, result, why, STR(""));
+    return grant(m, a->mechanism, authzid[0] != '\0' && strcmp(user, authzid) != 0 ? user : NULL);
+}
+
+int login_external(struct monitor *m, const struct channel_request *r)
+{
+    char authzid[CHANNEL_NAME_MAX + 1];
+    const struct attempt a = attempt_begins(m, STR("EXTERNAL"), str_z(m->peer->tls.client));
+    to_z(authzid, r->field[0]);
+    return offered(m, OFFER_EXTERNAL) ? identified(m, &a, m->peer->tls.client, authzid) : refuse(m, &a, USERS_DENIED, "mechanism", STR(""));
+}
+
+int login_anonymous(struct monitor *m, const struct channel_request *r)
+{
+    const struct attempt a = attempt_begins(m, STR("ANONYMOUS"), r->field[0]);
+    if (!offered(m, OFFER_ANONYMOUS))
+        return refuse(m, &a, USERS_DENIED, "mechanism", STR(""));
+    char trace[200];
+    log_info("anonymous: trace=<%s> address=%s", safe(trace, sizeof trace, r->field[0]), m->peer->address);
+    return identified(m, &a, m->config->anonymous_user, "");
+}
+
+/* One message to the mechanism process, and what comes of it. */
+static int step(struct monitor *m, struct attempt *a, struct str message)
+{
+    struct mech_result result;
+    char *reply = malloc(MECH_REPLY_MAX);
+    size_t n = 0;
+    int outcome = -1;
+    if (reply == NULL)
+        return -1;
+    switch (mech_step(&m->mech, message.p, message.n, reply, &n, &result)) {
+    case MECH_CONTINUE:
+        m->state = STEPPING;
+        outcome = channel_answer(m->channel, CHANNEL_CONTINUE, false, (struct str){ reply, n });
+        break;
+    case MECH_DONE:
+        mech_end(&m->mech);
+        a->user = str_z(result.user);
+        outcome = identified(m, a, result.user, result.authzid);
+        break;
+    case MECH_FAILED:
+        outcome = refuse(m, a, USERS_DENIED, "mechanism", (struct str){ reply, n });
+        break;
+    }
+    free(reply);
+    return outcome;
+}
+
+int login_mechanism(struct monitor *m, const struct channel_request *r)
+{
+    struct attempt a = attempt_begins(m, r->field[0], STR(""));
+    const unsigned offer = mechanism_offer(a.mechanism.p, a.mechanism.n);
+    to_z(m->mechanism, a.mechanism);
+    if (!offered(m, offer) || mech_module_of(m->mechanism) == NULL)
+        return refuse(m, &a, USERS_DENIED, "mechanism", STR(""));
+    if (mech_start(&m->mech, m->config, m->mechanism, m->channel) != 0)
+        return refuse(m, &a, USERS_UNAVAILABLE, "mechanism", STR(""));
+    return step(m, &a, r->field[1]);
+}
+
+int login_step(struct monitor *m, const struct channel_request *r)
+{
+    struct attempt a = { monitor_now(), str_z(m->mechanism), STR("") };
+    m->state = OPEN;
+    return step(m, &a, r->field[0]);
+}
+
+void login_forget(struct monitor *m)
+{
+    mech_end(&m->mech);
+    account_free(m->account);
+    if (m->state == PROVING || m->state == VERIFIED || m->state == STEPPING)
+        m->state = OPEN;
+}
