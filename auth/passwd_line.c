@@ -1,5 +1,5 @@
 /*
- * Lines of the passwd-file. An administrator writes it, but a name from it becomes part of path names (inbox, index-dir), so
+ * Lines of the passwd-file, read as root. An administrator writes it, but a name from it becomes part of path names (inbox, index-dir), so
  * names that could lead elsewhere are refused.
  */
 #include "auth/passwd_line.h"
@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool name_ok(const char *s)
+#include "auth/hash.h"
+
+bool passwd_name_ok(const char *s)
 {
     if (*s == '\0' || *s == '.' || *s == '-' || strlen(s) > 255)
         return false;
@@ -56,8 +58,50 @@ int passwd_line_parse(struct passwd_line *e, char *line)
     const char *uid_text = strsep(&line, ":"), *gid_text = strsep(&line, ":");
     (void)strsep(&line, ":");
     const char *home = strsep(&line, ":");
-    if (home == NULL || home[0] != '/' || !name_ok(name) || !number(uid_text, &uid) || !number(gid_text, &gid))
+    if (home == NULL || home[0] != '/' || !passwd_name_ok(name) || !number(uid_text, &uid) || !number(gid_text, &gid))
         return -1;
-    *e = (struct passwd_line){ name, without_scheme(hash), home, uid, gid };
+    (void)strsep(&line, ":");
+    const char *extra = strsep(&line, ":");
+    *e = (struct passwd_line){ name, without_scheme(hash), home, extra != NULL ? extra : "", uid, gid };
     return 1;
+}
+
+static const struct scheme {
+    const char *scheme, *word;
+    enum scram_hash hash;
+} schemes[] = { { "{SCRAM-SHA-256}", "scram-sha-256=", SCRAM_SHA_256 }, { "{SCRAM-SHA-1}", "scram-sha-1=", SCRAM_SHA_1 } };
+
+static const struct scheme *scheme_of(const char *hash)
+{
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++)
+        if (strncasecmp(hash, schemes[i].scheme, strlen(schemes[i].scheme)) == 0)
+            return &schemes[i];
+    return NULL;
+}
+
+bool passwd_is_scram(const char *hash)
+{
+    return scheme_of(hash) != NULL;
+}
+
+int passwd_scram(struct scram_verifier *v, const char *hash)
+{
+    const struct scheme *s = scheme_of(hash);
+    return s != NULL ? scram_verifier_parse(v, s->hash, str_z(hash + strlen(s->scheme))) : -1;
+}
+
+int passwd_verifier(struct scram_verifier *v, enum scram_hash hash, const struct passwd_line *e)
+{
+    const struct scheme *s = scheme_of(e->hash);
+    if (s != NULL)
+        return s->hash == hash ? passwd_scram(v, e->hash) : -1;
+    if (!hash_usable(e->hash))
+        return -1;
+    for (const char *at = e->extra; *at != '\0'; at += strcspn(at, " "), at += strspn(at, " "))
+        for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+            const size_t n = strlen(schemes[i].word);
+            if (schemes[i].hash == hash && strncmp(at, schemes[i].word, n) == 0)
+                return scram_verifier_parse(v, hash, (struct str){ at + n, strcspn(at + n, " ") });
+        }
+    return -1;
 }

@@ -29,6 +29,9 @@ struct candidate {
     char *hash;                        /* NULL: none */
     char *like;                        /* somebody's hash, to spend as much time on a user without one */
     const char *refused;               /* why the account may not log in even with the right password, or NULL */
+    struct scram_verifier verifier;    /* of him; has_verifier */
+    struct scram_verifier usual;       /* somebody's, in whose likeness a user without one is given his; has_usual */
+    bool has_verifier, has_usual;
     const char *passwordless;          /* why no password can be right, or NULL; no reason against one who needs none */
 };
 
@@ -48,6 +51,8 @@ static void candidate_free(struct candidate *u)
         explicit_bzero(u->like, strlen(u->like));
     free(u->hash);
     free(u->like);
+    explicit_bzero(&u->verifier, sizeof u->verifier);
+    explicit_bzero(&u->usual, sizeof u->usual);
 }
 
 static void candidate_set(struct candidate *u, const char *name, const char *home, uid_t uid, gid_t gid, const char *hash)
@@ -78,8 +83,8 @@ static FILE *open_passwd_file(const char *path)
     return f;
 }
 
-/* 1: found, 0: not, -1: the file cannot be used. */
-static int find_in_file(const char *path, const char *name, struct candidate *u)
+/* 1: found, 0: not, -1: the file cannot be used. Reads the whole file, so that its time does not tell where or whether a name is in it. */
+static int find_in_file(const char *path, const char *name, enum scram_hash hash, struct candidate *u)
 {
     FILE *f = open_passwd_file(path);
     char *line = NULL;
@@ -87,13 +92,16 @@ static int find_in_file(const char *path, const char *name, struct candidate *u)
     int found = 0;
     if (f == NULL)
         return -1;
-    while (found == 0 && getline(&line, &size, f) >= 0) {
+    while (getline(&line, &size, f) >= 0) {
         struct passwd_line e;
         if (passwd_line_parse(&e, line) != 1)
             continue;
         if (u->like == NULL && hash_usable(e.hash))
             u->like = xstrdup(e.hash);
-        if (strcmp(e.name, name) == 0) {
+        if (!u->has_usual)
+            u->has_usual = passwd_verifier(&u->usual, hash, &e) == 0;
+        if (found == 0 && strcmp(e.name, name) == 0) {
+            u->has_verifier = passwd_verifier(&u->verifier, hash, &e) == 0;
             candidate_set(u, e.name, e.home, e.uid, e.gid, e.hash);
             found = 1;
         }
@@ -146,8 +154,11 @@ static int find_in_system(const char *name, struct candidate *u)
 {
     errno = 0;
     const struct passwd *pw = getpwnam(name);
-    if (pw == NULL)
-        return errno == EIO || errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -1 : 0;
+    if (pw == NULL) {
+        const int why = errno;
+        (void)getspnam(name);          /* as long as for a user who is there */
+        return why == EIO || why == EMFILE || why == ENFILE || why == ENOMEM ? -1 : 0;
+    }
     const struct spwd *s = strcmp(pw->pw_passwd, "x") == 0 ? getspnam(name) : NULL;
     const char *hash = s != NULL ? s->sp_pwdp : strcmp(pw->pw_passwd, "x") == 0 ? "*" : pw->pw_passwd;
     candidate_set(u, pw->pw_name, pw->pw_dir, pw->pw_uid, pw->pw_gid, hash);
@@ -160,13 +171,16 @@ static int find_in_system(const char *name, struct candidate *u)
 }
 
 /* 1: found, 0: not, -1: a database that is configured cannot be read. */
-static int find(const struct config *c, const char *name, struct candidate *u)
+static int find(const struct config *c, const char *name, enum scram_hash hash, struct candidate *u)
 {
-    int found = c->passwd_file != NULL ? find_in_file(c->passwd_file, name, u) : 0;
+    int found = c->passwd_file != NULL ? find_in_file(c->passwd_file, name, hash, u) : 0;
     if (found == 0 && c->system_users) {
         found = find_in_system(name, u);
         if (u->like == NULL)
             u->like = somebodys_hash();
+    } else if (found == 1 && c->system_users) {
+        (void)getpwnam(name);          /* SCRAM answers before it has computed anything: looking takes all users the same time */
+        (void)getspnam(name);
     }
     if (found == 1 && u->refused == NULL) {
         if (u->account.uid == 0 || u->account.gid == 0)
@@ -179,17 +193,36 @@ static int find(const struct config *c, const char *name, struct candidate *u)
     return found;
 }
 
+/* A hash of crypt(3), or a verifier of SCRAM where that is all there is. As hash_check. */
+static int check(const char *hash, const char *password)
+{
+    struct scram_verifier v;
+    if (!passwd_is_scram(hash))
+        return hash_check(hash, password);
+    const int right = passwd_scram(&v, hash) == 0 && scram_check_password(&v, password) ? 1 : 0;
+    explicit_bzero(&v, sizeof v);
+    return right;
+}
+
+static void spend(const char *like, const char *password)
+{
+    if (like != NULL && passwd_is_scram(like))
+        (void)check(like, password);
+    else
+        hash_spend(like, password);
+}
+
 enum users_result users_check(const struct config *c, const char *name, const char *password, struct account *account,
                               const char **why)
 {
     struct candidate u = { 0 };
     enum users_result result = USERS_DENIED;
-    const int found = find(c, name, &u);
+    const int found = find(c, name, SCRAM_SHA_256, &u);
     int right = 0;
     if (u.hash != NULL)
-        right = hash_check(u.hash, password);
+        right = check(u.hash, password);
     else
-        hash_spend(u.like, password);
+        spend(u.like, password);
     *why = "password";
     if (found < 0 || right < 0) {
         result = USERS_UNAVAILABLE;
@@ -213,7 +246,7 @@ enum users_result users_account(const struct config *c, const char *name, struct
 {
     struct candidate u = { 0 };
     enum users_result result = USERS_DENIED;
-    const int found = find(c, name, &u);
+    const int found = find(c, name, SCRAM_SHA_256, &u);
     *why = "unknown";
     if (found < 0) {
         result = USERS_UNAVAILABLE;
@@ -221,6 +254,66 @@ enum users_result users_account(const struct config *c, const char *name, struct
     } else if (found == 1 && u.refused != NULL) {
         *why = u.refused;
     } else if (found == 1) {
+        result = USERS_GRANTED;
+        *account = u.account;
+        memset(&u.account, 0, sizeof u.account);
+    }
+    candidate_free(&u);
+    return result;
+}
+
+/* What is the same on this host for as long as it has this passwd-file, and is not known elsewhere. */
+static void host_secret(struct buf *out, const struct config *c)
+{
+    char id[64];
+    struct statx st;
+    const char *path = c->passwd_file != NULL ? c->passwd_file : "/etc/shadow";
+    const int fd = open("/etc/machine-id", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+    const ssize_t n = fd >= 0 ? read(fd, id, sizeof id) : 0;
+    char *directory = xstrndup(path, (size_t)(strrchr(path, '/') != NULL ? strrchr(path, '/') - path : 0));
+    if (fd >= 0)
+        close(fd);
+    buf_add(out, id, n > 0 ? (size_t)n : 0);
+    buf_printf(out, ":%s:", path);
+    if (statx(AT_FDCWD, directory[0] != '\0' ? directory : "/", 0, STATX_INO | STATX_BTIME, &st) == 0)
+        buf_printf(out, "%llu.%lld.%u", (unsigned long long)st.stx_ino, (long long)st.stx_btime.tv_sec, (unsigned)st.stx_btime.tv_nsec);
+    free(directory);
+}
+
+/* A verifier like the others', which nobody has. */
+static void pretend(const struct config *c, const char *name, enum scram_hash hash, const struct candidate *u, struct scram_verifier *v)
+{
+    struct buf secret = { 0 };
+    if (u->has_usual)
+        *v = u->usual;
+    else
+        *v = (struct scram_verifier){ .hash = hash, .iterations = SCRAM_ITERATIONS, .salt_n = SCRAM_SALT };
+    host_secret(&secret, c);
+    scram_verifier_pretend(v, buf_str(&secret), str_z(name));
+    explicit_bzero(secret.data, secret.len);
+    buf_free(&secret);
+}
+
+enum users_result users_verifier(const struct config *c, const char *name, enum scram_hash hash, struct scram_verifier *verifier,
+                                 struct account *account, const char **why)
+{
+    struct candidate u = { 0 };
+    enum users_result result = USERS_DENIED;
+    const int found = find(c, name, hash, &u);
+    pretend(c, name, hash, &u, verifier);
+    if (u.has_verifier)
+        *verifier = u.verifier;
+    *why = "password";
+    if (found < 0) {
+        result = USERS_UNAVAILABLE;
+        *why = "database";
+    } else if (found == 0) {
+        *why = "unknown";
+    } else if (u.refused != NULL || u.passwordless != NULL) {
+        *why = u.refused != NULL ? u.refused : u.passwordless;
+    } else if (!u.has_verifier) {
+        *why = "no-verifier";
+    } else {
         result = USERS_GRANTED;
         *account = u.account;
         memset(&u.account, 0, sizeof u.account);

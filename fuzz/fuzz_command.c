@@ -34,6 +34,27 @@ static enum login_result step(void *ctx, const char *mechanism, struct str messa
     return message.n % 3 == 0 ? LOGIN_CONTINUE : message.n % 3 == 1 ? LOGIN_DENIED : LOGIN_GRANTED;
 }
 
+static enum login_result scram_first(void *ctx, const char *mechanism, struct str gs2, struct str authzid, struct str user, struct str bare,
+                                     struct buf *server_first)
+{
+    (void)ctx, (void)mechanism, (void)gs2, (void)authzid, (void)user;
+    buf_puts(server_first, "r=abcdefgh,s=QSXCR+Q6sek8bf92,i=4096");
+    return bare.n % 2 == 0 ? LOGIN_CONTINUE : LOGIN_DENIED;
+}
+
+static enum login_result scram_final(void *ctx, struct str proof, struct buf *server_final)
+{
+    (void)ctx;
+    buf_puts(server_final, proof.n % 2 == 0 ? "v=rmF9pqV8S7suAoZWja4dJRkFsKQ=" : "");
+    return proof.n % 2 == 0 ? LOGIN_VERIFIED : LOGIN_DENIED;
+}
+
+static enum login_result claim(void *ctx)
+{
+    (void)ctx;
+    return LOGIN_GRANTED;
+}
+
 static enum login_result no_tls(void *ctx)
 {
     (void)ctx;
@@ -53,7 +74,8 @@ static void before_login(const uint8_t *data, size_t size)
     close(pair[1]);
     const struct greeter_settings settings = {
         .config = &config, .offers = ~0u, .greeted = true, .in = pair[0], .out = null,
-        .login = { .check = refuse, .external = refuse_name, .anonymous = refuse_name, .step = step, .starttls = no_tls }
+        .login = { .check = refuse, .external = refuse_name, .anonymous = refuse_name, .step = step, .starttls = no_tls,
+                   .scram_first = scram_first, .scram_final = scram_final, .claim = claim }
     };
     greeter_run(&settings, &result);
     close(pair[0]);

@@ -7,6 +7,7 @@
 
 #include "base/base64.h"
 #include "base/mechanisms.h"
+#include "session/sasl_scram.h"
 
 enum { LINE_MAX_BASE64 = SASL_MESSAGE_MAX / 3 * 4 + 8, TAG_MOST = 4000 };
 
@@ -195,6 +196,10 @@ static enum outcome authenticate_steps(struct session *s, const char *mechanism,
 static enum outcome run(struct session *s, const struct mechanism_name *m, const struct buf *initial)
 {
     switch (m->offer) {
+    case OFFER_SCRAM_SHA_1:
+    case OFFER_SCRAM_SHA_1_PLUS:
+    case OFFER_SCRAM_SHA_256:
+    case OFFER_SCRAM_SHA_256_PLUS: return authenticate_scram(s, m->name, initial);
     case OFFER_PLAIN: return authenticate_plain(s, m->name, initial);
     case OFFER_LOGIN: return authenticate_login(s, m->name, initial);
     case OFFER_EXTERNAL: return authenticate_external(s, m->name, initial);
