@@ -243,7 +243,7 @@ static int step(struct monitor *m, struct attempt *a, struct str message)
         outcome = identified(m, a, result.user, result.authzid);
         break;
     case MECH_FAILED:
-        outcome = refuse(m, a, USERS_DENIED, "mechanism", (struct str){ reply, n });
+        outcome = refuse(m, a, USERS_DENIED, result.reason[0] != '\0' ? result.reason : "mechanism", (struct str){ reply, n });
         break;
     }
     free(reply);
