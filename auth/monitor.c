@@ -199,6 +199,8 @@ static int finish_tls(struct monitor *m)
     struct tls_facts facts;
     if (relay_finish(&m->relay, m->peer, (int)(m->deadline - monitor_now()), &facts) != 0)
         return -1;
+    if (m->config->tls_client_ca == NULL)
+        facts.client[0] = '\0';        /* nobody was asked for a certificate: a relay that names one lies */
     m->peer->tls = facts;
     m->peer->secure = true;
     m->state = OPEN;

@@ -17,6 +17,10 @@ static unsigned in_the_clear(const struct config *c)
         offers |= OFFER_PLAIN | OFFER_LOGIN_COMMAND;
     if (wanted(c, "LOGIN"))
         offers |= OFFER_LOGIN | OFFER_LOGIN_COMMAND;
+    if (c->oauth_keys != NULL && wanted(c, "OAUTHBEARER"))
+        offers |= OFFER_OAUTHBEARER;
+    if (c->oauth_keys != NULL && wanted(c, "XOAUTH2"))
+        offers |= OFFER_XOAUTH2;
     return offers;
 }
 

@@ -147,32 +147,40 @@ static bool take(int fd, const uint8_t *own, int fds[WARM_FDS], bool *same)
     return true;
 }
 
+struct warm {
+    int listener, lock;
+    uint8_t own[HASH];
+    const struct tls_module *tls;
+    void *state;
+    warm_serve *serve;
+};
+
 /* A child for one connection. */
-static _Noreturn void connection(const struct tls_module *tls, void *state, const int fds[WARM_FDS], int control, int listener,
-                                 warm_serve *serve)
+static _Noreturn void connection(const struct warm *w, const int fds[WARM_FDS], int control)
 {
-    close(listener);
+    close(w->listener);
+    close(w->lock);                                /* another relay may be made while this connection lasts */
     (void)send(control, "y", 1, MSG_NOSIGNAL);
     close(control);
     if (dup2(fds[0], STDIN_FILENO) < 0 || dup2(fds[1], STDOUT_FILENO) < 0 || jail_narrow() != 0)
         _exit(1);
     close(fds[0]);
     close(fds[1]);
-    serve(tls, state, fds[2], fds[3]);
+    w->serve(w->tls, w->state, fds[2], fds[3]);
     _exit(0);
 }
 
 /* One connection of a monitor. False: the relay is out of date. */
-static bool one(int listener, const uint8_t *own, const struct tls_module *tls, void *state, warm_serve *serve)
+static bool one(const struct warm *w)
 {
     int fds[WARM_FDS];
     bool same = true;
-    const int control = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    const int control = accept4(w->listener, NULL, NULL, SOCK_CLOEXEC);
     if (control < 0)
         return true;
-    if (take(control, own, fds, &same)) {
+    if (take(control, w->own, fds, &same)) {
         if (same && fork() == 0)
-            connection(tls, state, fds, control, listener, serve);
+            connection(w, fds, control);
         for (int i = 0; i < WARM_FDS; i++)
             close(fds[i]);
     }
@@ -180,20 +188,20 @@ static bool one(int listener, const uint8_t *own, const struct tls_module *tls, 
     return same;
 }
 
-static _Noreturn void stay(const struct config *c, int listener, const uint8_t *own, warm_serve *serve)
+static _Noreturn void stay(struct warm *w, const struct config *c)
 {
     char err[TLS_ERROR_MAX] = "";
-    const struct tls_module *tls = module_symbol("imapd-tls.so", "imapd_tls");
-    void *state = tls != NULL ? tls->load(c, err) : NULL;
-    if (state == NULL || jail_enter(c, JAIL_WARM) != 0)
+    w->tls = module_symbol("imapd-tls.so", "imapd_tls");
+    w->state = w->tls != NULL ? w->tls->load(c, err) : NULL;
+    if (w->state == NULL || jail_enter(c, JAIL_WARM) != 0)
         _exit(1);                                  /* the relay of the connection says why */
-    tls->rehearse(state);
-    struct pollfd wait = { .fd = listener, .events = POLLIN };
+    w->tls->rehearse(w->state);
+    struct pollfd wait = { .fd = w->listener, .events = POLLIN };
     const int linger = c->tls_linger < 1000000 ? (int)c->tls_linger * 1000 : 1000000000;
-    if (listen(listener, 64) != 0)
+    if (listen(w->listener, 64) != 0)
         _exit(1);
     while (poll(&wait, 1, linger) == 1)
-        if (!one(listener, own, tls, state, serve))
+        if (!one(w))
             break;
     _exit(0);
 }
@@ -227,7 +235,6 @@ static void let_go_of_connection(void)
 void warm_start(const struct config *c, warm_serve *serve)
 {
     char socket[PATH_ROOM], path[PATH_ROOM];
-    uint8_t own[HASH];
     if (c->tls_linger == 0 || !place(c, socket, path, PATH_ROOM))
         return;
     const pid_t first = fork();
@@ -240,12 +247,12 @@ void warm_start(const struct config *c, warm_serve *serve)
         _exit(0);                                  /* its parent is init: it outlives the connection, and no keeper waits for it */
     let_go_of_connection();
     (void)signal(SIGCHLD, SIG_IGN);
-    const int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) != 0)
+    struct warm w = { .lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600), .serve = serve };
+    if (w.lock < 0 || flock(w.lock, LOCK_EX | LOCK_NB) != 0)
         _exit(0);
-    identify(own, c);
-    const int listener = bind_to(socket);
-    if (listener < 0)
+    identify(w.own, c);
+    w.listener = bind_to(socket);
+    if (w.listener < 0)
         _exit(1);
-    stay(c, listener, own, serve);
+    stay(&w, c);
 }

@@ -46,6 +46,11 @@ static const struct setting settings[] = {
     { "tls-client-required", "no", K_BOOL, AT(tls_client_required) },
     { "tls-client-name", "cn", K_STRING, AT(tls_client_name) },
     { "tls-linger", "60", K_UNSIGNED, AT(tls_linger) },
+    { "oauth-keys", NULL, K_STRING, AT(oauth_keys) },
+    { "oauth-issuer", NULL, K_STRING, AT(oauth_issuer) },
+    { "oauth-audience", NULL, K_STRING, AT(oauth_audience) },
+    { "oauth-scope", NULL, K_STRING, AT(oauth_scope) },
+    { "oauth-user-claim", "sub", K_STRING, AT(oauth_user_claim) },
     { "greeter-user", "imapd", K_STRING, AT(greeter_user) },
     { "greeter-root", "/run/imapd/empty", K_STRING, AT(greeter_root) },
     { "inbox", "/var/mail/%u", K_STRING, AT(inbox) },
@@ -253,6 +258,23 @@ static void default_hostname(struct config *c)
     c->hostname = xstrdup(name[0] != '\0' ? name : "localhost");
 }
 
+/* NULL, or what is wrong. A scope is one scope-token of RFC 6749 section 3.3, which goes into JSON as it is. */
+static const char *check_oauth(const struct config *c)
+{
+    if (c->oauth_keys == NULL)
+        return NULL;
+    if (c->oauth_keys[0] != '/')
+        return "oauth-keys must be an absolute path";
+    if (c->oauth_issuer == NULL || c->oauth_issuer[0] == '\0' || c->oauth_audience == NULL || c->oauth_audience[0] == '\0')
+        return "oauth-keys needs oauth-issuer and oauth-audience";
+    if (c->oauth_user_claim[0] == '\0')
+        return "oauth-user-claim must not be empty";
+    for (const char *p = c->oauth_scope; p != NULL && *p != '\0'; p++)
+        if (!isgraph((unsigned char)*p) || *p == '"' || *p == '\\')
+            return "oauth-scope must be one word without quotes";
+    return c->oauth_scope != NULL && c->oauth_scope[0] == '\0' ? "oauth-scope must not be empty" : NULL;
+}
+
 /* What no single setting can tell. NULL, or what is wrong. */
 static const char *check(const struct config *c)
 {
@@ -280,7 +302,7 @@ static const char *check(const struct config *c)
     for (const char *p = c->admin; p != NULL && *p != '\0'; p++)
         if (!isgraph((unsigned char)*p))
             return "admin must be a URI";
-    return NULL;
+    return check_oauth(c);
 }
 
 int config_read(struct config *c, const char *path, bool optional, char *err, size_t errsize)

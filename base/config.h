@@ -30,6 +30,11 @@ struct config {
     bool tls_client_required;   /* tls-client-required = no: no handshake without a client certificate */
     char *tls_client_name;      /* tls-client-name = cn, email or email-local: what of it names the user, for EXTERNAL */
     unsigned tls_linger;        /* tls-linger = 60 s that a warm relay stays after its last use; 0: none */
+    char *oauth_keys;           /* oauth-keys: file of the public keys that sign tokens; unset: no OAUTHBEARER, no XOAUTH2 */
+    char *oauth_issuer;         /* oauth-issuer: what a token's iss must be */
+    char *oauth_audience;       /* oauth-audience: what its aud must name */
+    char *oauth_scope;          /* oauth-scope: what its scope must name; unset: anything */
+    char *oauth_user_claim;     /* oauth-user-claim = sub: the claim that is the user's name */
     char *greeter_user;         /* greeter-user = imapd, else nobody */
     char *greeter_root;         /* greeter-root = /var/empty or /run/imapd/empty: an empty directory */
     /* where mail is */

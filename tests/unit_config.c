@@ -112,10 +112,36 @@ static void test_expand(void **state)
     }
 }
 
+/* oauth-keys asks for who issues tokens and for whom; the scope goes into JSON. */
+static void test_oauth(void **state)
+{
+    static const struct { const char *text, *error; } rows[] = {
+        { "oauth-keys = /k\noauth-issuer = i\noauth-audience = a\n", NULL },
+        { "oauth-keys = /k\noauth-issuer = i\noauth-audience = a\noauth-scope = https://x/mail\noauth-user-claim = email\n", NULL },
+        { "oauth-issuer = i\noauth-scope = a b\n", NULL },
+        { "oauth-keys = /k\n", "oauth-issuer" },
+        { "oauth-keys = /k\noauth-issuer = i\n", "oauth-audience" },
+        { "oauth-keys = /k\noauth-audience = a\n", "oauth-issuer" },
+        { "oauth-keys = /k\noauth-issuer =\noauth-audience = a\n", "oauth-issuer" },
+        { "oauth-keys = k\noauth-issuer = i\noauth-audience = a\n", "absolute" },
+        { "oauth-keys = /k\noauth-issuer = i\noauth-audience = a\noauth-scope = a b\n", "oauth-scope" },
+        { "oauth-keys = /k\noauth-issuer = i\noauth-audience = a\noauth-scope = a\"b\n", "oauth-scope" },
+        { "oauth-keys = /k\noauth-issuer = i\noauth-audience = a\noauth-user-claim =\n", "oauth-user-claim" },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct config c;
+        assert_int_equal(read_text(&c, rows[i].text), rows[i].error == NULL ? 0 : -1);
+        if (rows[i].error != NULL)
+            assert_non_null(strstr(err, rows[i].error));
+        config_free(&c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults), cmocka_unit_test(test_values), cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_values), cmocka_unit_test(test_oauth), cmocka_unit_test(test_bad),
         cmocka_unit_test(test_long_line), cmocka_unit_test(test_expand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
