@@ -26,6 +26,7 @@
 #include "base/log.h"
 #include "base/xmalloc.h"
 #include "maint.h"
+#include "passwd.h"
 #include "session/session.h"
 #include "store/store.h"
 
@@ -453,6 +454,8 @@ int main(int argc, char **argv)
     const bool root = geteuid() == 0;
     if (!tidy_descriptors(root))
         return EX_OSERR;
+    if (passwd_wanted(argc, argv))
+        return passwd_main(argc, argv, SYSCONFDIR "/imapd/imapd.conf");
     parse_options(&options, argc, argv);
     (void)signal(SIGPIPE, SIG_IGN);
     if (!root || isatty(STDERR_FILENO))
