@@ -170,6 +170,59 @@ int login_anonymous(struct monitor *m, const struct channel_request *r)
     return identified(m, &a, m->config->anonymous_user, "");
 }
 
+/* RFC 5802: the account is known from here on, but nobody is it until the proof is right. */
+int login_scram(struct monitor *m, const struct channel_request *r)
+{
+    const struct attempt a = attempt_begins(m, r->field[0], r->field[3]);
+    const unsigned offers = auth_offers(m->config, m->peer), offer = mechanism_offer(a.mechanism.p, a.mechanism.n);
+    const unsigned plus = offer == OFFER_SCRAM_SHA_1 ? OFFER_SCRAM_SHA_1_PLUS : OFFER_SCRAM_SHA_256_PLUS;
+    struct scram_verifier verifier;
+    struct buf text = { 0 };
+    enum scram_hash hash;
+    bool bound;
+    if ((offers & offer) == 0 || scram_mechanism(a.mechanism, &hash, &bound) != 0)
+        return refuse(m, &a, USERS_DENIED, "mechanism", STR(""));
+    to_z(m->mechanism, a.mechanism);
+    to_z(m->authzid, r->field[2]);
+    to_z(m->user, a.user);
+    m->user_may = users_verifier(m->config, m->user, hash, &verifier, m->account, &m->user_may_not);
+    const struct scram_begin b = { .mechanism = m->mechanism, .plus_offered = (offers & plus) != 0, .gs2 = r->field[1], .authzid = r->field[2],
+                                   .user = a.user, .bare = r->field[4], .tls = m->peer->tls.on ? &m->peer->tls : NULL, .verifier = &verifier };
+    const char *wrong = m->user_may == USERS_UNAVAILABLE ? m->user_may_not : scram_begin(&m->scram, &b, &text);
+    explicit_bzero(&verifier, sizeof verifier);
+    if (wrong == NULL)
+        m->state = PROVING;
+    const int outcome = wrong == NULL ? channel_answer(m->channel, CHANNEL_CONTINUE, false, buf_str(&text))
+                                      : refuse(m, &a, m->user_may, wrong, STR(""));
+    buf_free(&text);
+    return outcome;
+}
+
+int login_proof(struct monitor *m, const struct channel_request *r)
+{
+    const struct attempt a = { monitor_now(), str_z(m->mechanism), str_z(m->user) };
+    struct buf text = { 0 };
+    const char *why = m->user_may_not;
+    enum users_result result = m->user_may;
+    if (!scram_finish(&m->scram, r->field[0], &text)) {
+        why = result == USERS_GRANTED ? "password" : why;
+        result = USERS_DENIED;
+    }
+    if (result == USERS_GRANTED)
+        result = act_as(m, m->user, m->authzid, &why);
+    m->state = VERIFIED;
+    const int outcome = result == USERS_GRANTED ? channel_answer(m->channel, CHANNEL_VERIFIED, false, buf_str(&text))
+                                                : refuse(m, &a, result, why, STR(""));
+    buf_free(&text);
+    return outcome;
+}
+
+int login_claim(struct monitor *m, const struct channel_request *r)
+{
+    (void)r;
+    return grant(m, str_z(m->mechanism), strcmp(m->user, m->account->name) != 0 ? m->user : NULL);
+}
+
 /* One message to the mechanism process, and what comes of it. */
 static int step(struct monitor *m, struct attempt *a, struct str message)
 {
@@ -190,7 +243,7 @@ static int step(struct monitor *m, struct attempt *a, struct str message)
         outcome = identified(m, a, result.user, result.authzid);
         break;
     case MECH_FAILED:
-        outcome = refuse(m, a, USERS_DENIED, "mechanism", (struct str){ reply, n });
+        outcome = refuse(m, a, USERS_DENIED, result.reason[0] != '\0' ? result.reason : "mechanism", (struct str){ reply, n });
         break;
     }
     free(reply);
@@ -219,6 +272,7 @@ int login_step(struct monitor *m, const struct channel_request *r)
 void login_forget(struct monitor *m)
 {
     mech_end(&m->mech);
+    scram_end(&m->scram);
     account_free(m->account);
     if (m->state == PROVING || m->state == VERIFIED || m->state == STEPPING)
         m->state = OPEN;

@@ -1,6 +1,7 @@
 /*
  * Runs as root, until the child has read its keys and is confined. A request is one packet, the client's message as it is. An
- * answer is one packet: an octet of status, then the reply, or with DONE user, NUL, authzid, NUL.
+ * answer is one packet: an octet of status, then the reply, or with DONE user, NUL, authzid, NUL; with FAILED the reason and a NUL
+ * come before the reply.
  */
 #include "auth/mech.h"
 
@@ -18,7 +19,7 @@
 #include "auth/module.h"
 #include "base/log.h"
 
-enum { PATIENCE = 20000, FRAME = MECH_REPLY_MAX + 1 };
+enum { PATIENCE = 20000, FRAME = 1 + MECH_REASON_MAX + 1 + MECH_REPLY_MAX };
 
 const char *mech_module_of(const char *mechanism)
 {
@@ -57,8 +58,13 @@ static _Noreturn void run(const struct config *c, const char *mechanism, int tal
             memcpy(frame + 1, result.user, user);
             memcpy(frame + 1 + user, result.authzid, authzid);
             n = user + authzid;
+        } else if (status == MECH_FAILED && n <= MECH_REPLY_MAX) {
+            const size_t reason = strlen(result.reason) + 1;
+            memmove(frame + 1 + reason, frame + 1, n);
+            memcpy(frame + 1, result.reason, reason);
+            n += reason;
         }
-        if (n > MECH_REPLY_MAX || send(talk, frame, n + 1, MSG_NOSIGNAL) != (ssize_t)n + 1)
+        if (n > FRAME - 1 || send(talk, frame, n + 1, MSG_NOSIGNAL) != (ssize_t)n + 1)
             _exit(1);
         explicit_bzero(data, sizeof data);
     }
@@ -103,6 +109,16 @@ static bool parse_result(struct mech_result *r, const char *p, size_t n)
     return user > 0;
 }
 
+/* reason NUL reply: how many octets come before the reply; 0: not of that form. */
+static size_t parse_reason(struct mech_result *r, const char *p, size_t n)
+{
+    const size_t len = strspn(p, "abcdefghijklmnopqrstuvwxyz-");
+    if (len >= n || p[len] != '\0' || len > MECH_REASON_MAX)
+        return 0;
+    memcpy(r->reason, p, len + 1);
+    return len + 1;
+}
+
 enum mech_status mech_step(struct mech *m, const char *data, size_t n, char *reply, size_t *reply_n, struct mech_result *result)
 {
     char frame[FRAME + 1];
@@ -119,10 +135,14 @@ enum mech_status mech_step(struct mech *m, const char *data, size_t n, char *rep
     if (got < 1 || got > FRAME)
         return MECH_FAILED;
     got--;
+    frame[1 + got] = '\0';
     if (frame[0] == MECH_DONE)
         return parse_result(result, frame + 1, (size_t)got) ? MECH_DONE : MECH_FAILED;
-    memcpy(reply, frame + 1, (size_t)got);
-    *reply_n = (size_t)got;
+    const size_t before = frame[0] == MECH_CONTINUE ? 0 : parse_reason(result, frame + 1, (size_t)got);
+    if ((size_t)got - before > MECH_REPLY_MAX || (frame[0] != MECH_CONTINUE && before == 0))
+        return MECH_FAILED;
+    *reply_n = (size_t)got - before;
+    memcpy(reply, frame + 1 + before, *reply_n);
     return frame[0] == MECH_CONTINUE ? MECH_CONTINUE : MECH_FAILED;
 }
 

@@ -9,9 +9,10 @@
  * root and is then confined like the greeter, before it sees an octet of the client. The monitor passes messages through and
  * looks into none. */
 enum mech_status { MECH_CONTINUE = 'c', MECH_DONE = 'd', MECH_FAILED = 'f' };
-enum { MECH_REPLY_MAX = 16000, MECH_NAME_MAX = 255, MECH_ERROR_MAX = 300 };
+enum { MECH_REPLY_MAX = 16000, MECH_NAME_MAX = 255, MECH_ERROR_MAX = 300, MECH_REASON_MAX = 31 };
 struct mech_result {
     char user[MECH_NAME_MAX + 1], authzid[MECH_NAME_MAX + 1];      /* authzid "": none */
+    char reason[MECH_REASON_MAX + 1];                              /* with FAILED: why, for the log: a-z and "-", "": unknown */
 };
 /* Exported by a module as imapd_mechanism. */
 struct mech_module {

@@ -87,6 +87,9 @@ static const struct request {
     { CHANNEL_LOGIN, TRYING, login_password },
     { CHANNEL_EXTERNAL, TRYING, login_external },
     { CHANNEL_ANONYMOUS, TRYING, login_anonymous },
+    { CHANNEL_SCRAM, TRYING, login_scram },
+    { CHANNEL_PROOF, PROVING, login_proof },
+    { CHANNEL_CLAIM, VERIFIED, login_claim },
     { CHANNEL_MECHANISM, TRYING, login_mechanism },
     { CHANNEL_STEP, STEPPING, login_step },
     { CHANNEL_STARTTLS, TRYING, on_starttls },
@@ -252,6 +255,7 @@ int monitor_ask(const struct config *c, struct peer *p, bool implicit_tls, bool 
         end_greeter(&m);
     } while (m.state == TLS_NEXT);
     mech_end(&m.mech);
+    scram_end(&m.scram);
     if (m.state == DONE)
         return 0;
     account_free(account);

@@ -7,6 +7,7 @@
 #include "auth/channel.h"
 #include "auth/mech.h"
 #include "auth/relay.h"
+#include "auth/scram.h"
 #include "auth/users.h"
 
 /* The state of the monitor, shared by monitor.c (the greeter and its frames) and login.c (who may come in). */
@@ -33,8 +34,11 @@ struct monitor {
     struct relay relay;            /* in TLS_NEXT */
     struct mech mech;
     char mechanism[CHANNEL_MECHANISM_MAX + 1];     /* of PROVING, VERIFIED and STEPPING */
-    struct scram *scram;           /* of PROVING */
-    struct account *account;       /* of VERIFIED and GRANTED */
+    struct scram scram;            /* of PROVING, with the three after it */
+    char user[CHANNEL_NAME_MAX + 1], authzid[CHANNEL_NAME_MAX + 1];
+    enum users_result user_may;    /* come in, if the proof is right; */
+    const char *user_may_not;      /* else why not */
+    struct account *account;       /* of PROVING, VERIFIED and GRANTED */
     struct buf *tag, *pending;
 };
 int64_t monitor_now(void);         /* ms of the monotonic clock */

@@ -93,8 +93,11 @@ static const char *check_token(struct oauth *o, struct str text, char *user)
 
 /* The error of RFC 7628 section 3.2.2, with the codes of RFC 6750 section 3.1; clients of XOAUTH2 know an HTTP status instead. A
  * scope has no quote and no backslash (base/config.c checks that). */
-static enum mech_status refuse(const struct oauth *o, bool xoauth2, const char *why, char *reply, size_t *reply_n)
+static enum mech_status refuse(const struct oauth *o, bool xoauth2, const char *why, char *reply, size_t *reply_n,
+                               struct mech_result *result)
 {
+    *result = (struct mech_result){ .user = "" };
+    snprintf(result->reason, sizeof result->reason, "token-%s", why);
     const char *code = strcmp(why, "request") == 0 ? "invalid_request" :
         strcmp(why, "scope") == 0 ? "insufficient_scope" : "invalid_token";
     const int n = snprintf(reply, MECH_REPLY_MAX, "{\"status\":\"%s\"%s%s%s%s}", xoauth2 ? "401" : code,
@@ -124,13 +127,11 @@ static enum mech_status step(void *state, const char *mechanism, const char *dat
     if ((!xoauth2 && strcasecmp(mechanism, "OAUTHBEARER") != 0) || n == 0 || (n == 1 && data[0] == '\1'))
         return MECH_FAILED;                           /* RFC 7628 section 3.1: without an error to look at */
     if ((xoauth2 ? jwt_parse_xoauth2(&m, message) : jwt_parse_oauthbearer(&m, message)) != 0 || !is_utf8(m.name))
-        return refuse(o, xoauth2, "request", reply, reply_n);
+        return refuse(o, xoauth2, "request", reply, reply_n, result);
     const char *wrong = check_token(o, m.token, result->user);
     explicit_bzero(o->signature, sizeof o->signature);
-    if (wrong != NULL) {
-        result->user[0] = '\0';
-        return refuse(o, xoauth2, wrong, reply, reply_n);
-    }
+    if (wrong != NULL)
+        return refuse(o, xoauth2, wrong, reply, reply_n, result);
     if (strcmp(m.name, result->user) != 0)
         memcpy(result->authzid, m.name, sizeof m.name);
     return MECH_DONE;

@@ -9,6 +9,20 @@ static bool wanted(const struct config *c, const char *name)
     return c->mechanisms == NULL || config_lists(c->mechanisms, name);
 }
 
+/* SCRAM, with channel binding where there is a channel to bind. */
+static unsigned scram(const struct config *c, const struct peer *p)
+{
+    const bool bound = p->tls.exporter_n > 0 || p->tls.endpoint_n > 0;
+    unsigned offers = 0;
+    if (c->passwd_file == NULL)
+        return 0;
+    if (wanted(c, "SCRAM-SHA-256"))
+        offers |= OFFER_SCRAM_SHA_256 | (bound ? OFFER_SCRAM_SHA_256_PLUS : 0);
+    if (config_lists(c->mechanisms, "SCRAM-SHA-1"))
+        offers |= OFFER_SCRAM_SHA_1 | (bound ? OFFER_SCRAM_SHA_1_PLUS : 0);
+    return offers;
+}
+
 /* Those that show a secret to whoever listens. */
 static unsigned in_the_clear(const struct config *c)
 {
@@ -26,7 +40,7 @@ static unsigned in_the_clear(const struct config *c)
 
 unsigned auth_offers(const struct config *c, const struct peer *p)
 {
-    unsigned offers = 0;
+    unsigned offers = scram(c, p);
     if (peer_plaintext_login(p, c))
         offers |= in_the_clear(c);
     if (p->tls.client[0] != '\0' && wanted(c, "EXTERNAL"))

@@ -45,6 +45,9 @@ const struct translation language_german[] = {
     { "TLS cannot be had now", "TLS ist gerade nicht zu haben" },
     { "Begin TLS now", "Nun TLS" },
     { "Not an authorization identity", "Keine Berechtigungskennung" },
+    { "Not a SCRAM client-first-message: %s", "Keine client-first-message von SCRAM: %s" },
+    { "Not a SCRAM client-final-message: %s", "Keine client-final-message von SCRAM: %s" },
+    { "SCRAM has nothing more to say", "SCRAM hat nichts mehr zu sagen" },
     { "Not trace information", "Keine Herkunftsangabe" },
     { "Too many failures", "Zu viele Fehlversuche" },
     /* languages, comparators, compression */

@@ -158,7 +158,8 @@ static enum outcome authenticate_anonymous(struct session *s, const char *mechan
     return outcome;
 }
 
-/* A refusal may come with a challenge (RFC 7628, section 3.2.2), which the client answers before it is told NO. */
+/* A refusal may come with a challenge (RFC 7628, section 3.2.2), which the client answers before it is told NO; if it cancels, BAD
+ * (RFC 3501 section 6.2.2). */
 static enum outcome denied(struct session *s, enum login_result result, const struct buf *challenge)
 {
     struct buf ignored = { 0 };
@@ -166,7 +167,7 @@ static enum outcome denied(struct session *s, enum login_result result, const st
     if (challenge->len > 0 && result != LOGIN_UNAVAILABLE)
         outcome = sasl_ask(s, buf_str(challenge), &ignored);
     sasl_wipe(&ignored);
-    return outcome == OUTCOME_SILENT ? outcome : sasl_result(s, result);
+    return outcome == OUTCOME_SILENT || (outcome == OUTCOME_BAD && result == LOGIN_DENIED) ? outcome : sasl_result(s, result);
 }
 
 /* Messages go to the mechanism's process and back until it has decided. */

@@ -1,5 +1,5 @@
 /* oauth_step MODULE CONFIG: loads imapd-oauth.so as the process of a mechanism does, confines itself, and gives it one message for
- * each line of the input, "MECHANISM BASE64". Answers with a line each: "DONE user authzid" or "FAILED reply"; a load that fails
+ * each line of the input, "MECHANISM BASE64". Answers with a line each: "DONE user authzid" or "FAILED reply reason"; a load that fails
  * with its reason and status 1. */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -31,7 +31,7 @@ static void answer(const struct mech_module *m, void *state, char *line)
     if (s == MECH_DONE)
         printf("DONE %s %s\n", r.user, r.authzid);
     else
-        printf("%s %.*s\n", s == MECH_FAILED ? "FAILED" : "CONTINUE", (int)n, reply);
+        printf("%s %.*s %s\n", s == MECH_FAILED ? "FAILED" : "CONTINUE", (int)n, reply, r.reason);
     fflush(stdout);
     free(copy);
     buf_free(&b);
