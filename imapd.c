@@ -51,6 +51,7 @@ static const char usage[] =
     "       imapd [--config FILE] [--user NAME] --check [FILE...]\n"
     "       imapd [--config FILE] [--user NAME] [--backup DIR] --repair FILE...\n"
     "       imapd [--config FILE] [--user NAME] --recover | --seal FILE...\n"
+    "       imapd --passwd ... NAME (see --passwd --help)\n"
     "       imapd --version | --help\n"
     "\n"
     "An IMAP server on standard input and output. As root, by inetd, xinetd or a systemd socket: login, then the user's mail.\n"
@@ -64,6 +65,7 @@ static const char usage[] =
     "  --recover       finish a change that a crash interrupted\n"
     "  --seal          write UIDs into the mailbox files\n"
     "  --user NAME     as root: work as this user\n"
+    "  --passwd        make or change an entry of the passwd-file\n"
     "  --version       print the version\n"
     "  --help          print this\n";
 
