@@ -8,17 +8,13 @@
 #include "auth/scram.h"
 
 #include <errno.h>
-#include <nettle/hmac.h>
-#include <nettle/memops.h>
-#include <nettle/pbkdf2.h>
-#include <nettle/sha1.h>
-#include <nettle/sha2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/random.h>
 
 #include "base/base64.h"
+#include "base/hmac.h"
 #include "base/saslprep.h"
 #include "base/scram_message.h"
 
@@ -26,7 +22,7 @@ typedef unsigned char key[SCRAM_KEY_MAX];
 
 size_t scram_key_size(enum scram_hash hash)
 {
-    return hash == SCRAM_SHA_1 ? SHA1_DIGEST_SIZE : SHA256_DIGEST_SIZE;
+    return hmac_size(hash == SCRAM_SHA_1 ? HMAC_SHA_1 : HMAC_SHA_256);
 }
 
 const char *scram_name(enum scram_hash hash)
@@ -59,48 +55,26 @@ static void random_octets(void *out, size_t n)
     }
 }
 
+static enum hmac_hash hash_of(enum scram_hash hash)
+{
+    return hash == SCRAM_SHA_1 ? HMAC_SHA_1 : HMAC_SHA_256;
+}
+
 static void hmac(enum scram_hash hash, const unsigned char *k, size_t kn, struct str text, unsigned char *out)
 {
-    if (hash == SCRAM_SHA_1) {
-        struct hmac_sha1_ctx c;
-        hmac_sha1_set_key(&c, kn, k);
-        hmac_sha1_update(&c, text.n, (const uint8_t *)text.p);
-        hmac_sha1_digest(&c, SHA1_DIGEST_SIZE, out);
-        explicit_bzero(&c, sizeof c);
-    } else {
-        struct hmac_sha256_ctx c;
-        hmac_sha256_set_key(&c, kn, k);
-        hmac_sha256_update(&c, text.n, (const uint8_t *)text.p);
-        hmac_sha256_digest(&c, SHA256_DIGEST_SIZE, out);
-        explicit_bzero(&c, sizeof c);
-    }
+    hmac_of(hash_of(hash), k, kn, text.p, text.n, out);
 }
 
 static void digest(enum scram_hash hash, const unsigned char *in, unsigned char *out)
 {
-    if (hash == SCRAM_SHA_1) {
-        struct sha1_ctx c;
-        sha1_init(&c);
-        sha1_update(&c, SHA1_DIGEST_SIZE, in);
-        sha1_digest(&c, SHA1_DIGEST_SIZE, out);
-        explicit_bzero(&c, sizeof c);
-    } else {
-        struct sha256_ctx c;
-        sha256_init(&c);
-        sha256_update(&c, SHA256_DIGEST_SIZE, in);
-        sha256_digest(&c, SHA256_DIGEST_SIZE, out);
-        explicit_bzero(&c, sizeof c);
-    }
+    hmac_hash_of(hash_of(hash), in, scram_key_size(hash), out);
 }
 
 /* StoredKey and ServerKey (RFC 5802 section 3) of a password that is prepared, with the hash, salt and iterations of v. */
 static void derive(const struct scram_verifier *v, struct str password, key stored, key server)
 {
     key salted, client;
-    if (v->hash == SCRAM_SHA_1)
-        pbkdf2_hmac_sha1(password.n, (const uint8_t *)password.p, v->iterations, v->salt_n, v->salt, SHA1_DIGEST_SIZE, salted);
-    else
-        pbkdf2_hmac_sha256(password.n, (const uint8_t *)password.p, v->iterations, v->salt_n, v->salt, SHA256_DIGEST_SIZE, salted);
+    hmac_pbkdf2(hash_of(v->hash), password.p, password.n, v->salt, v->salt_n, v->iterations, salted);
     hmac(v->hash, salted, scram_key_size(v->hash), STR("Client Key"), client);
     digest(v->hash, client, stored);
     hmac(v->hash, salted, scram_key_size(v->hash), STR("Server Key"), server);
@@ -213,7 +187,7 @@ bool scram_check_password(const struct scram_verifier *v, const char *password)
     key stored, server;
     const bool good = saslprep(&prepared, str_z(password), false) == 0;
     derive(v, good ? buf_str(&prepared) : str_z(password), stored, server);
-    const bool same = memeql_sec(stored, v->stored_key, scram_key_size(v->hash));
+    const bool same = hmac_same(stored, v->stored_key, scram_key_size(v->hash));
     explicit_bzero(stored, sizeof stored);
     explicit_bzero(server, sizeof server);
     wipe(&prepared);
@@ -309,7 +283,7 @@ bool scram_finish(struct scram *x, struct str proof, struct buf *server_final)
     for (size_t i = 0; i < size; i++)
         client[i] ^= signature[i];
     digest(v->hash, client, stored);
-    const bool right = memeql_sec(stored, v->stored_key, size) && fits && begun;
+    const bool right = hmac_same(stored, v->stored_key, size) && fits && begun;
     hmac(v->hash, v->server_key, size, buf_str(&x->auth_message), signature);
     if (right) {
         buf_puts(server_final, "v=");

@@ -14,7 +14,7 @@
 #include "store/mime_lex.h"
 #include "store/object_id.h"
 
-enum { BATCH = 256, SMALL = 1 << 20 };      /* messages between two looks up; octets of a message that is read whole */
+enum { BATCH = 8192, SMALL = 1 << 20 };     /* matches between two looks up; octets of a message that is read whole */
 enum cost { COST_SET, COST_RECORD, COST_HEADER, COST_CONTENT, COSTS };
 
 struct search {
