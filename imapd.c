@@ -26,6 +26,7 @@
 #include "base/log.h"
 #include "base/xmalloc.h"
 #include "maint.h"
+#include "passwd.h"
 #include "session/session.h"
 #include "store/store.h"
 
@@ -50,6 +51,7 @@ static const char usage[] =
     "       imapd [--config FILE] [--user NAME] --check [FILE...]\n"
     "       imapd [--config FILE] [--user NAME] [--backup DIR] --repair FILE...\n"
     "       imapd [--config FILE] [--user NAME] --recover | --seal FILE...\n"
+    "       imapd --passwd ... NAME (see --passwd --help)\n"
     "       imapd --version | --help\n"
     "\n"
     "An IMAP server on standard input and output. As root, by inetd, xinetd or a systemd socket: login, then the user's mail.\n"
@@ -63,6 +65,7 @@ static const char usage[] =
     "  --recover       finish a change that a crash interrupted\n"
     "  --seal          write UIDs into the mailbox files\n"
     "  --user NAME     as root: work as this user\n"
+    "  --passwd        make or change an entry of the passwd-file\n"
     "  --version       print the version\n"
     "  --help          print this\n";
 
@@ -453,6 +456,8 @@ int main(int argc, char **argv)
     const bool root = geteuid() == 0;
     if (!tidy_descriptors(root))
         return EX_OSERR;
+    if (passwd_wanted(argc, argv))
+        return passwd_main(argc, argv, SYSCONFDIR "/imapd/imapd.conf");
     parse_options(&options, argc, argv);
     (void)signal(SIGPIPE, SIG_IGN);
     if (!root || isatty(STDERR_FILENO))

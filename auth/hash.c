@@ -14,21 +14,36 @@
 #include "base/log.h"
 
 typedef char *crypt_function(const char *phrase, const char *setting, struct crypt_data *data);
+typedef char *gensalt_function(const char *prefix, unsigned long count, const char *random, int n, char *out, int size);
 
-static crypt_function *load(void)
+static void *load(const char *name)
 {
     static const char *const names[] = { "libcrypt.so.1", "libcrypt.so.2" };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         void *lib = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);   /* again: only counts; never closed */
-        void *symbol = lib != NULL ? dlsym(lib, "crypt_r") : NULL;
-        crypt_function *f;
-        if (symbol != NULL) {
-            memcpy(&f, &symbol, sizeof f);         /* ISO C has no cast from an object pointer to a function */
-            return f;
-        }
+        void *symbol = lib != NULL ? dlsym(lib, name) : NULL;
+        if (symbol != NULL)
+            return symbol;
     }
     log_error("cannot check passwords: %s", dlerror());
     return NULL;
+}
+
+/* ISO C has no cast from an object pointer to a function. */
+static crypt_function *load_crypt(void)
+{
+    void *symbol = load("crypt_r");
+    crypt_function *f;
+    memcpy(&f, &symbol, sizeof f);
+    return f;
+}
+
+static gensalt_function *load_gensalt(void)
+{
+    void *symbol = load("crypt_gensalt_rn");
+    gensalt_function *f;
+    memcpy(&f, &symbol, sizeof f);
+    return f;
 }
 
 /* Compares without telling by its time how much was equal. */
@@ -51,7 +66,7 @@ bool hash_usable(const char *hash)
 
 int hash_check(const char *hash, const char *password)
 {
-    crypt_function *const crypt_it = load();
+    crypt_function *const crypt_it = load_crypt();
     if (crypt_it == NULL)
         return -1;
     if (!hash_usable(hash))
@@ -64,6 +79,26 @@ int hash_check(const char *hash, const char *password)
     explicit_bzero(data, sizeof *data);
     free(data);
     return right;
+}
+
+int hash_make(const char *password, char out[HASH_MAX])
+{
+    crypt_function *const crypt_it = load_crypt();
+    gensalt_function *const gensalt = load_gensalt();
+    char setting[CRYPT_GENSALT_OUTPUT_SIZE];
+    if (crypt_it == NULL || gensalt == NULL)
+        return -1;
+    struct crypt_data *data = calloc(1, sizeof *data);
+    const char *got = data != NULL && gensalt("$y$", 0, NULL, 0, setting, sizeof setting) != NULL ? crypt_it(password, setting, data) : NULL;
+    const bool good = got != NULL && hash_usable(got) && strlen(got) < HASH_MAX;
+    if (good)
+        memcpy(out, got, strlen(got) + 1);
+    else
+        log_error("cannot make a yescrypt hash");
+    if (data != NULL)
+        explicit_bzero(data, sizeof *data);
+    free(data);
+    return good ? 0 : -1;
 }
 
 void hash_spend(const char *like, const char *password)
