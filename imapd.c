@@ -328,9 +328,8 @@ static int serve(const struct config *c, const struct account *a, int locker_fd,
         .list_count = c->list_count,
         .locker_fd = locker_fd
     };
-    if (confine)
-        sandbox_session(a->home, inbox, index_dir);
-    const int status = run_session(c, &settings, report, tag, pending);
+    const bool confined = !confine || sandbox_session(a->home, inbox, index_dir, c->require_sandbox) == 0;
+    const int status = confined ? run_session(c, &settings, report, tag, pending) : give_up("require-sandbox: the kernel cannot confine sessions");
     free(inbox);
     free(index_dir);
     return status;

@@ -6,6 +6,8 @@
  * compare; a row with a condition on an argument looks at its low 32 bits (flags and modes have no more). Last: kill.
  * Calls that the C library makes in passing and can do without (opening a locale or time zone file, asking whether a
  * descriptor is a terminal) get EPERM, so that a log line or a printf does not end the process.
+ *
+ * A session calls many libraries, which try this and that: what is on no list gets EPERM there, and only what nothing in a session could want kills.
  */
 #include "auth/filter.h"
 
@@ -19,6 +21,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -54,7 +57,8 @@ enum { LOW_WORD = 4 };
 #endif
 #endif
 
-enum condition { ALWAYS, EQUALS, LACKS, REFUSE };     /* REFUSE: errno EPERM instead of the call */
+enum condition { ALWAYS, EQUALS, LACKS, LACKS_ONE, REFUSE, KILL };     /* LACKS: none of the bits of value; LACKS_ONE: not all of
+                                                                       * them; REFUSE: errno EPERM instead of the call */
 struct row {
     int call;
     enum condition condition;
@@ -128,9 +132,68 @@ static const struct row locker[] = {
     { SYS_statx, ALWAYS, 0, 0 },
 };
 
+/* What a session does: its user's files, iconv's modules (mapped executable, never writable at once), names of users, the system log. */
+static const struct row session[] = {
+    { SYS_pread64, ALWAYS, 0, 0 }, { SYS_pwrite64, ALWAYS, 0, 0 }, { SYS_newfstatat, ALWAYS, 0, 0 }, { SYS_openat, ALWAYS, 0, 0 },
+    { SYS_openat2, ALWAYS, 0, 0 }, { SYS_lseek, ALWAYS, 0, 0 }, { SYS_fcntl, ALWAYS, 0, 0 }, { SYS_flock, ALWAYS, 0, 0 },
+    { SYS_fdatasync, ALWAYS, 0, 0 }, { SYS_fsync, ALWAYS, 0, 0 }, { SYS_fallocate, ALWAYS, 0, 0 }, { SYS_ftruncate, ALWAYS, 0, 0 },
+    { SYS_fstatfs, ALWAYS, 0, 0 }, { SYS_statfs, ALWAYS, 0, 0 }, { SYS_getdents64, ALWAYS, 0, 0 }, { SYS_statx, ALWAYS, 0, 0 },
+    { SYS_mmap, LACKS_ONE, 2, PROT_WRITE | PROT_EXEC }, { SYS_msync, ALWAYS, 0, 0 },
+    { SYS_unlinkat, ALWAYS, 0, 0 }, { SYS_linkat, ALWAYS, 0, 0 }, { SYS_mkdirat, ALWAYS, 0, 0 }, { SYS_renameat2, ALWAYS, 0, 0 },
+    { SYS_utimensat, ALWAYS, 0, 0 }, { SYS_readlinkat, ALWAYS, 0, 0 }, { SYS_faccessat, ALWAYS, 0, 0 }, { SYS_faccessat2, ALWAYS, 0, 0 },
+    { SYS_fchmod, ALWAYS, 0, 0 }, { SYS_fchmodat, ALWAYS, 0, 0 }, { SYS_memfd_create, ALWAYS, 0, 0 }, { SYS_umask, ALWAYS, 0, 0 },
+    { SYS_getxattr, ALWAYS, 0, 0 }, { SYS_fgetxattr, ALWAYS, 0, 0 }, { SYS_lgetxattr, ALWAYS, 0, 0 }, { SYS_setxattr, ALWAYS, 0, 0 },
+    { SYS_fsetxattr, ALWAYS, 0, 0 }, { SYS_removexattr, ALWAYS, 0, 0 },
+    { SYS_inotify_init1, ALWAYS, 0, 0 }, { SYS_inotify_add_watch, ALWAYS, 0, 0 }, { SYS_inotify_rm_watch, ALWAYS, 0, 0 },
+    { SYS_rt_sigaction, ALWAYS, 0, 0 }, { SYS_rt_sigpending, ALWAYS, 0, 0 }, { SYS_sigaltstack, ALWAYS, 0, 0 },
+    { SYS_clock_nanosleep, ALWAYS, 0, 0 }, { SYS_nanosleep, ALWAYS, 0, 0 }, { SYS_sched_yield, ALWAYS, 0, 0 },
+    { SYS_getuid, ALWAYS, 0, 0 }, { SYS_geteuid, ALWAYS, 0, 0 }, { SYS_getgid, ALWAYS, 0, 0 }, { SYS_getegid, ALWAYS, 0, 0 },
+    { SYS_getgroups, ALWAYS, 0, 0 }, { SYS_getppid, ALWAYS, 0, 0 }, { SYS_uname, ALWAYS, 0, 0 }, { SYS_sysinfo, ALWAYS, 0, 0 },
+    { SYS_getrusage, ALWAYS, 0, 0 }, { SYS_kill, EQUALS, 1, 0 },           /* does the maker of a lock live? */
+    { SYS_socket, EQUALS, 0, AF_UNIX }, { SYS_connect, ALWAYS, 0, 0 }, { SYS_sendmsg, ALWAYS, 0, 0 }, { SYS_recvmsg, ALWAYS, 0, 0 },
+    { SYS_sendto, ALWAYS, 0, 0 }, { SYS_shutdown, ALWAYS, 0, 0 },
+    { SYS_prctl, EQUALS, 0, PR_SET_PDEATHSIG }, { SYS_prctl, EQUALS, 0, PR_SET_NAME },
+#ifdef SYS_quotactl_fd
+    { SYS_quotactl_fd, ALWAYS, 0, 0 },
+#endif
+#ifdef SYS_renameat
+    { SYS_renameat, ALWAYS, 0, 0 },
+#endif
+#ifdef SYS_fstat
+    { SYS_fstat, ALWAYS, 0, 0 },
+#endif
+#ifdef SYS_open
+    { SYS_open, ALWAYS, 0, 0 }, { SYS_stat, ALWAYS, 0, 0 }, { SYS_lstat, ALWAYS, 0, 0 }, { SYS_access, ALWAYS, 0, 0 },
+    { SYS_mkdir, ALWAYS, 0, 0 }, { SYS_rmdir, ALWAYS, 0, 0 }, { SYS_unlink, ALWAYS, 0, 0 }, { SYS_rename, ALWAYS, 0, 0 },
+    { SYS_link, ALWAYS, 0, 0 }, { SYS_readlink, ALWAYS, 0, 0 }, { SYS_chmod, ALWAYS, 0, 0 }, { SYS_utimes, ALWAYS, 0, 0 },
+#endif
+#ifdef SYS_getrlimit
+    { SYS_getrlimit, ALWAYS, 0, 0 },
+#endif
+};
+
+/* Nothing in a session has a use for these: who calls them has taken it over. */
+static const struct row taken_over[] = {
+    { SYS_execve, KILL, 0, 0 }, { SYS_execveat, KILL, 0, 0 }, { SYS_clone, KILL, 0, 0 }, { SYS_ptrace, KILL, 0, 0 },
+#ifdef SYS_clone3
+    { SYS_clone3, KILL, 0, 0 },
+#endif
+#ifdef SYS_fork
+    { SYS_fork, KILL, 0, 0 }, { SYS_vfork, KILL, 0, 0 },
+#endif
+    { SYS_setuid, KILL, 0, 0 }, { SYS_setgid, KILL, 0, 0 }, { SYS_setresuid, KILL, 0, 0 }, { SYS_setresgid, KILL, 0, 0 },
+    { SYS_setgroups, KILL, 0, 0 }, { SYS_mount, KILL, 0, 0 }, { SYS_umount2, KILL, 0, 0 }, { SYS_chroot, KILL, 0, 0 },
+    { SYS_pivot_root, KILL, 0, 0 }, { SYS_unshare, KILL, 0, 0 }, { SYS_setns, KILL, 0, 0 }, { SYS_bpf, KILL, 0, 0 },
+    { SYS_process_vm_readv, KILL, 0, 0 }, { SYS_process_vm_writev, KILL, 0, 0 }, { SYS_init_module, KILL, 0, 0 },
+    { SYS_finit_module, KILL, 0, 0 }, { SYS_kexec_load, KILL, 0, 0 }, { SYS_perf_event_open, KILL, 0, 0 }, { SYS_userfaultfd, KILL, 0, 0 },
+#ifdef SYS_io_uring_setup
+    { SYS_io_uring_setup, KILL, 0, 0 },
+#endif
+};
+
 /* A program being put together. */
 struct program {
-    struct sock_filter code[256];
+    struct sock_filter code[512];
     unsigned short n;
 };
 enum { ROOM = sizeof ((struct program *)0)->code / sizeof(struct sock_filter) };
@@ -165,6 +228,18 @@ static void put_row(struct program *p, const struct row *r)
     case REFUSE:
         put(p, unless_equal((uint32_t)r->call, 1));
         put(p, give(r->condition == ALWAYS ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | EPERM));
+        break;
+    case KILL:
+        put(p, unless_equal((uint32_t)r->call, 1));
+        put(p, give(SECCOMP_RET_KILL_PROCESS));
+        break;
+    case LACKS_ONE:
+        put(p, unless_equal((uint32_t)r->call, 5));
+        put(p, load(argument));
+        put(p, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, r->value));
+        put(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, r->value, 1, 0));
+        put(p, give(SECCOMP_RET_ALLOW));
+        put(p, load(offsetof(struct seccomp_data, nr)));
         break;
     case EQUALS:
     case LACKS:
@@ -205,13 +280,16 @@ static void put_sanitizer_rows(struct program *p)
 #endif
 }
 
-static int install(struct program *p)
-{
 #ifdef SANITIZED
-    put(p, give(SECCOMP_RET_ERRNO | EPERM));
+#define KILLS (SECCOMP_RET_ERRNO | EPERM)
 #else
-    put(p, give(SECCOMP_RET_KILL_PROCESS));
+#define KILLS SECCOMP_RET_KILL_PROCESS
 #endif
+
+/* otherwise: what a call gets that is on no list. */
+static int install(struct program *p, uint32_t otherwise)
+{
+    put(p, give(otherwise));
     if (p->n == ROOM) {                           /* cut off: a filter without its last line is none */
         errno = E2BIG;
         return -1;
@@ -239,7 +317,7 @@ int filter_greeter(void)
     put_rows(&p, basic, sizeof basic / sizeof basic[0]);
     put_sanitizer_rows(&p);
     put_rows(&p, refused, sizeof refused / sizeof refused[0]);
-    return install(&p);
+    return install(&p, KILLS);
 }
 
 int filter_relay(void)
@@ -250,7 +328,7 @@ int filter_relay(void)
     put_row(&p, &(struct row){ SYS_shutdown, ALWAYS, 0, 0 });
     put_sanitizer_rows(&p);
     put_rows(&p, refused, sizeof refused / sizeof refused[0]);
-    return install(&p);
+    return install(&p, KILLS);
 }
 
 int filter_warm(void)
@@ -274,7 +352,7 @@ int filter_warm(void)
     put_rows(&p, more, sizeof more / sizeof more[0]);
     put_sanitizer_rows(&p);
     put_rows(&p, refused, sizeof refused / sizeof refused[0]);
-    return install(&p);
+    return install(&p, KILLS);
 }
 
 int filter_locker(void)
@@ -285,5 +363,18 @@ int filter_locker(void)
     put_rows(&p, locker, sizeof locker / sizeof locker[0]);
     put_sanitizer_rows(&p);
     put_rows(&p, refused, sizeof refused / sizeof refused[0]);
-    return install(&p);
+    return install(&p, KILLS);
+}
+
+int filter_session(void)
+{
+    struct program p;
+    begin(&p);
+    put_rows(&p, basic, sizeof basic / sizeof basic[0]);
+    put_rows(&p, session, sizeof session / sizeof session[0]);
+    put_sanitizer_rows(&p);
+#ifndef SANITIZED
+    put_rows(&p, taken_over, sizeof taken_over / sizeof taken_over[0]);
+#endif
+    return install(&p, SECCOMP_RET_ERRNO | EPERM);      /* a library may try what it can do without */
 }

@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "auth/filter.h"
 #include "auth/landlock.h"
 #include "base/log.h"
 #include "base/xmalloc.h"
@@ -58,12 +59,32 @@ enum { DUMPABLE = 1 };
 enum { DUMPABLE = 0 };
 #endif
 
-void sandbox_session(const char *home, const char *inbox, const char *index_dir)
+/* No more processes; memory of its own is bounded generously: a mailbox of a million messages takes some 50 MiB. A mapped file is
+ * not counted, so large messages and indexes are no matter. */
+static int limit_resources(void)
 {
     const struct rlimit none = { 0, 0 };
-    (void)setrlimit(RLIMIT_CORE, &none);
-    if (prctl(PR_SET_DUMPABLE, DUMPABLE, 0, 0, 0) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-        log_warning("session not confined: %s", strerror(errno));
-    if (confine_files(home, inbox, index_dir) != 0)
-        log_notice("session not confined by Landlock: %s", strerror(errno));
+#ifdef __SANITIZE_ADDRESS__
+    return setrlimit(RLIMIT_CORE, &none);
+#else
+    enum { GIB = 1 << 30 };
+    const struct rlimit data = { (rlim_t)4 * GIB, (rlim_t)4 * GIB };
+    return setrlimit(RLIMIT_CORE, &none) == 0 && setrlimit(RLIMIT_NPROC, &none) == 0 ? setrlimit(RLIMIT_DATA, &data) : -1;
+#endif
+}
+
+int sandbox_session(const char *home, const char *inbox, const char *index_dir, bool required)
+{
+    const char *missing = NULL;
+    if (limit_resources() != 0 || prctl(PR_SET_DUMPABLE, DUMPABLE, 0, 0, 0) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        missing = "limits";
+    else if (confine_files(home, inbox, index_dir) != 0)
+        missing = "Landlock";
+    const int why = errno;
+    if (filter_session() != 0 && missing == NULL)
+        missing = "seccomp";
+    if (missing == NULL)
+        return 0;
+    log_warning("session not confined as it should be: %s: %s", missing, strerror(strcmp(missing, "seccomp") == 0 ? errno : why));
+    return required ? -1 : 0;
 }

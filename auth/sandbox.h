@@ -1,8 +1,11 @@
 #ifndef AUTH_SANDBOX_H
 #define AUTH_SANDBOX_H
 
+#include <stdbool.h>
+
 /* Confines a session, which is the user already, to the user's mail: home and index directory whole, the directory of the
- * INBOX as far as mail there needs it, and what the C library reads (time zone, character sets). No new privileges, no core,
- * not traceable. On a kernel without Landlock the file rules are missing (one log line); the user's permissions remain. */
-void sandbox_session(const char *home, const char *inbox, const char *index_dir);
+ * INBOX as far as mail there needs it, and what the C library reads (time zone, character sets); and to the system calls that
+ * serving mail takes (filter_session). No new privileges, no core, no processes, not traceable. What the kernel does not have is
+ * missing, and logged in one line; the user's permissions remain. 0; -1: something is missing, and required. */
+int sandbox_session(const char *home, const char *inbox, const char *index_dir, bool required);
 #endif

@@ -53,6 +53,7 @@ static const struct setting settings[] = {
     { "oauth-user-claim", "sub", K_STRING, AT(oauth_user_claim) },
     { "greeter-user", "imapd", K_STRING, AT(greeter_user) },
     { "greeter-root", "/run/imapd/empty", K_STRING, AT(greeter_root) },
+    { "require-sandbox", "no", K_BOOL, AT(require_sandbox) },
     { "inbox", "/var/mail/%u", K_STRING, AT(inbox) },
     { "mail-root", "", K_STRING, AT(mail_root) },
     { "index-dir", "%h/.imapd", K_STRING, AT(index_dir) },

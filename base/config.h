@@ -37,6 +37,7 @@ struct config {
     char *oauth_user_claim;     /* oauth-user-claim = sub: the claim that is the user's name */
     char *greeter_user;         /* greeter-user = imapd, else nobody */
     char *greeter_root;         /* greeter-root = /var/empty or /run/imapd/empty: an empty directory */
+    bool require_sandbox;       /* require-sandbox = no: without Landlock and seccomp, no session */
     /* where mail is */
     char *inbox;                /* inbox = /var/mail/%u ; %u user, %h home */
     char *mail_root;            /* mail-root = "" (home itself) or a directory below it, e.g. mail */
