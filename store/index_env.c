@@ -24,7 +24,7 @@ const char *const index_table_names[TABLE_COUNT] = { "names", "box", "keywords",
 static const char version_key[] = "version";
 static struct {
     sigjmp_buf *back;
-    char *map;
+    struct index *index;     /* whose map is looked for when there is a fault, not before: that takes time */
     void *lmdb;              /* where its code is loaded */
 } watched;
 
@@ -304,7 +304,8 @@ static void fault(int signal_number, siginfo_t *info, void *context)
     void *const pc = NULL;
     (void)u;
 #endif
-    const bool in_map = watched.map == NULL || (at >= watched.map && (size_t)(at - watched.map) < INDEX_MAP);
+    const char *map = watched.index != NULL ? index_map(watched.index) : NULL;
+    const bool in_map = map == NULL || (at >= map && (size_t)(at - map) < INDEX_MAP);
     if (watched.back != NULL && (in_map || (dladdr(pc, &code) != 0 && code.dli_fbase == watched.lmdb)))
         siglongjmp(*watched.back, 1);
     signal(signal_number, SIG_DFL);  /* a fault of our own */
@@ -323,7 +324,7 @@ void index_watch(struct index *x, sigjmp_buf *back)
     struct sigaction act = { .sa_sigaction = fault, .sa_flags = SA_SIGINFO | SA_NODEFER };
     Dl_info code = { .dli_fbase = NULL };
     watched.back = back;
-    watched.map = x != NULL ? index_map(x) : NULL;
+    watched.index = x;
     if (x != NULL)
         mdb_env_set_assert(x->env, assertion);
     if (watched.lmdb != NULL || back == NULL)
