@@ -119,7 +119,7 @@ enum channel_reply channel_ask(int fd, enum channel_type type, const struct str 
     const struct shape *s = shape_of((unsigned char)type);
     struct buf frame = { 0 };
     buf_room(&frame, CHANNEL_FRAME_MAX);          /* never moved: no copy of a secret is left behind */
-    buf_addc(&frame, type);
+    buf_addc(&frame, (int)type);
     for (size_t i = 0; i < n; i++)
         put_field(&frame, fields[i].n <= s->max[i] ? fields[i] : STR("(too long)"));
     ask(fd, &frame);

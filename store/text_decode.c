@@ -84,6 +84,48 @@ static void qp_pending(struct transfer *t, struct buf *out, char c)
     else buf_addc(out, c);
 }
 
+typedef unsigned char vector __attribute__((vector_size(16)));
+typedef uint64_t vector64 __attribute__((vector_size(16)));
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* Where the next '=', CR or LF is from i on, or n. */
+static size_t qp_special(const char *in, size_t i, size_t n)
+{
+    for (; i + sizeof(vector) <= n; i += sizeof(vector)) {
+        vector v;
+        memcpy(&v, in + i, sizeof v);
+        const vector64 found = (vector64)((v == '=') | (v == '\r') | (v == '\n'));
+        if (found[0] | found[1]) break;
+    }
+    while (i < n && in[i] != '=' && in[i] != '\r' && in[i] != '\n') i++;
+    return i;
+}
+
+/* in[i] is such an octet. If what it means can be seen at once: appends that to *to, and returns how many octets it took; else 0.
+ * begin: octets before it belong to something that has been dealt with. */
+static size_t qp_simple(const char *in, size_t i, size_t begin, size_t n, char **to)
+{
+    if (in[i] == '=') {
+        if (i + 2 >= n) return 0;
+        const int high = hex(in[i + 1]), low = hex(in[i + 2]);
+        if (high >= 0 && low >= 0) {
+            *(*to)++ = (char)(high << 4 | low);
+            return 3;
+        }
+        return in[i + 1] == '\n' ? 2 : in[i + 1] == '\r' && in[i + 2] == '\n' ? 3 : 0;
+    }
+    const size_t length = in[i] == '\n' ? 1 : i + 1 < n && in[i + 1] == '\n' ? 2 : 0;
+    if (i > begin && is_blank(in[i - 1])) return 0;
+    memcpy(*to, in + i, length);
+    *to += length;
+    return length;
+}
+
+/* Line by line where that is simple; blanks at the end of a line, and what lies across two pieces, go by way of qp_pending. */
 static void qp_feed(struct transfer *t, struct buf *out, const char *in, size_t n)
 {
     for (size_t i = 0; i < n; ) {
@@ -91,15 +133,19 @@ static void qp_feed(struct transfer *t, struct buf *out, const char *in, size_t 
             qp_pending(t, out, in[i++]);
             continue;
         }
-        size_t run = i;
-        while (run < n && in[run] != '=' && in[run] != ' ' && in[run] != '\t' && in[run] != '\r') run++;
-        /* A blank before a visible octet needs no thought. */
-        while (run + 1 < n && (in[run] == ' ' || in[run] == '\t') && (unsigned char)in[run + 1] > ' ' && in[run + 1] != '=') {
-            run++;
-            while (run < n && in[run] != '=' && in[run] != ' ' && in[run] != '\t' && in[run] != '\r') run++;
+        char *to = buf_room(out, n - i + 1), *const start = to;
+        for (size_t passed = 1; passed; ) {
+            const size_t at = qp_special(in, i, n);
+            memcpy(to, in + i, at - i);
+            to += at - i;
+            passed = at < n ? qp_simple(in, at, i, n, &to) : 0;
+            size_t end = at;                           /* blanks before what is not simple may be the end of a line */
+            while (!passed && end > i && is_blank(in[end - 1])) end--;
+            to -= at - end;
+            i = end + passed;
         }
-        buf_add(out, in + i, run - i);
-        i = run;
+        out->len += (size_t)(to - start);
+        out->data[out->len] = '\0';
         if (i < n) t->pending[t->pending_n++] = in[i++];
     }
 }
