@@ -278,6 +278,10 @@ int passwd_main(int argc, char **argv, const char *default_config)
     struct passwd_result r = { .error = "", .done = "" };
     struct config c;
     char err[400];
+    if (getuid() != geteuid() || getgid() != getegid()) {
+        complain("imapd must not be installed setuid or setgid", NULL);
+        return NOT_DONE;
+    }
     if (parse_options(&o, argc, argv) != 0) {
         fputs(usage, stderr);
         return USAGE;

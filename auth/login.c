@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "base/mechanisms.h"
@@ -35,13 +36,20 @@ static const char *safe(char *out, size_t size, struct str s)
     return out;
 }
 
-/* Waits until the time `until`, or until the greeter is gone. */
+/* Waits until the time `until`, or until the greeter is gone. To the microsecond: a wait of whole milliseconds would end as much later
+ * as what came before it took. */
 static void hold(const struct monitor *m, int64_t until)
 {
+    enum { MS = 1000000, SECOND = 1000 * MS };
     struct pollfd gone = { .fd = m->channel, .events = 0 };
-    for (int64_t left; (left = until - monitor_now()) > 0;)
-        if (poll(&gone, 1, (int)left) > 0)
+    struct timespec t, wait;
+    for (;;) {
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        const int64_t left = until * MS - ((int64_t)t.tv_sec * SECOND + t.tv_nsec);
+        wait = (struct timespec){ (time_t)(left / SECOND), (long)(left % SECOND) };
+        if (left <= 0 || ppoll(&gone, 1, &wait, NULL) > 0)
             return;
+    }
 }
 
 static int64_t delay_of(const struct monitor *m)
@@ -173,6 +181,7 @@ int login_anonymous(struct monitor *m, const struct channel_request *r)
 /* RFC 5802: the account is known from here on, but nobody is it until the proof is right. */
 int login_scram(struct monitor *m, const struct channel_request *r)
 {
+    enum { LOOK_MS = 20 };             /* to look for a user takes less, but not the same for those who are in one database or another */
     const struct attempt a = attempt_begins(m, r->field[0], r->field[3]);
     const unsigned offers = auth_offers(m->config, m->peer), offer = mechanism_offer(a.mechanism.p, a.mechanism.n);
     const unsigned plus = offer == OFFER_SCRAM_SHA_1 ? OFFER_SCRAM_SHA_1_PLUS : OFFER_SCRAM_SHA_256_PLUS;
@@ -190,8 +199,10 @@ int login_scram(struct monitor *m, const struct channel_request *r)
                                    .user = a.user, .bare = r->field[4], .tls = m->peer->tls.on ? &m->peer->tls : NULL, .verifier = &verifier };
     const char *wrong = m->user_may == USERS_UNAVAILABLE ? m->user_may_not : scram_begin(&m->scram, &b, &text);
     explicit_bzero(&verifier, sizeof verifier);
-    if (wrong == NULL)
+    if (wrong == NULL) {
         m->state = PROVING;
+        hold(m, a.came + LOOK_MS);
+    }
     const int outcome = wrong == NULL ? channel_answer(m->channel, CHANNEL_CONTINUE, false, buf_str(&text))
                                       : refuse(m, &a, m->user_may, wrong, STR(""));
     buf_free(&text);

@@ -17,11 +17,14 @@
 #include "auth/auth.h"
 #include "auth/become.h"
 #include "auth/channel.h"
+#include "base/hmac.h"
 
 enum { UID = 61234 };
 enum outcome { REFUSED, GRANTED, STILL_ROOT };
 /* of "firetruck" */
 #define HASH "$6$rounds=1000$qwertyui$PcFrIedLMTJ34u.KhtiO9cwY1hpvnjfy.XwVLywXmQE.IuR4wcyRnSheTXpS.pwDtNl7lGyxTlHsxeUZlCJhB1"
+#define VERIFIER "scram-sha-256=4096,W22ZaJ0SNY7soEsUEjb6gQ==,PB0yo1muELPzWHsSS5YU9SSn4LzC9/TR9pvFv6+yTzI=,UEZ4sTiu39fXfkz5ToYTHZS3QAOYZlIUnHsCNrDudn8="
+#define SALT "\x5b\x6d\x99\x68\x9d\x12\x35\x8e\xec\xa0\x4b\x14\x12\x36\xfa\x81"
 static char dir[] = "/tmp/unit_monitor.XXXXXX", users[64], conf[64];
 
 #define FRAME(s) (void)!write(channel, s, sizeof s - 1)
@@ -104,6 +107,85 @@ static void unasked_step(int channel) { FRAME("N\0\1x"); reply(channel); honest(
 static void no_such_mechanism(int channel) { FRAME("M\0\3XYZ\0\1x"); reply(channel); FRAME("D\0\2a1"); }
 static void no_tokens(int channel) { FRAME("M\0\13OAUTHBEARER\0\1x"); reply(channel); honest(channel); }
 
+#define SCRAM(authzid, user, gs2) "S\0\15SCRAM-SHA-256" gs2 authzid user "\0\14n=alex,r=abc"
+#define SCRAM_ALEX SCRAM("\0\0", "\0\4alex", "\0\3n,,")
+
+/* As a client does it who knows the password: the proof for what the monitor answers to SCRAM_ALEX. */
+static void prove(int channel, unsigned char frame[3 + 32])
+{
+    char answer[300], message[800], nonce[100];
+    unsigned char salted[32], key[32], stored[32], signature[32];
+    const ssize_t n = read(channel, answer, sizeof answer - 1);
+    if (n < 3 || answer[0] != CHANNEL_CONTINUE)
+        _exit(0);
+    answer[n] = '\0';
+    snprintf(nonce, sizeof nonce, "%.*s", (int)strcspn(answer + 2, ","), answer + 2);
+    snprintf(message, sizeof message, "n=alex,r=abc,%s,c=biws,%s", answer + 2, nonce);
+    hmac_pbkdf2(HMAC_SHA_256, "firetruck", 9, SALT, 16, 4096, salted);
+    hmac_of(HMAC_SHA_256, salted, 32, "Client Key", 10, key);
+    hmac_hash_of(HMAC_SHA_256, key, 32, stored);
+    hmac_of(HMAC_SHA_256, stored, 32, message, strlen(message), signature);
+    memcpy(frame, "F\0\40", 3);
+    for (int i = 0; i < 32; i++)
+        frame[3 + i] = key[i] ^ signature[i];
+}
+
+static void scram(int channel)
+{
+    unsigned char proof[3 + 32];
+    FRAME(SCRAM_ALEX);
+    prove(channel, proof);
+    (void)!write(channel, proof, sizeof proof);
+    reply(channel);
+    FRAME("C");
+    reply(channel);
+    FRAME("P\0\5abcde");
+    FRAME("D\0\2a1");
+}
+static void scram_not_claimed(int channel)
+{
+    unsigned char proof[3 + 32];
+    FRAME(SCRAM_ALEX);
+    prove(channel, proof);
+    (void)!write(channel, proof, sizeof proof);
+    reply(channel);
+    FRAME("D\0\2a1");
+}
+static void scram_again(int channel)
+{
+    unsigned char proof[3 + 32];
+    FRAME(SCRAM_ALEX);
+    prove(channel, proof);
+    (void)!write(channel, proof, sizeof proof);
+    reply(channel);
+    FRAME(SCRAM_ALEX);
+    reply(channel);
+    (void)!write(channel, proof, sizeof proof);
+    reply(channel);
+    FRAME("C");
+    reply(channel);
+    FRAME("D\0\2a1");
+}
+static void scram_wrong(int channel) { FRAME(SCRAM_ALEX); reply(channel); FRAME("F\0\0"); reply(channel); FRAME("C"); reply(channel); FRAME("D\0\2a1"); }
+static void scram_not_proved(int channel) { FRAME(SCRAM_ALEX); reply(channel); FRAME("C"); reply(channel); FRAME("D\0\2a1"); }
+static void scram_only_done(int channel) { FRAME(SCRAM_ALEX); reply(channel); FRAME("D\0\2a1"); }
+/* What the client has said is not what the greeter says: so there is nothing to prove. */
+static void scram_for_other(int channel)
+{
+    unsigned char proof[3 + 32];
+    FRAME(SCRAM("\0\3bob", "\0\4alex", "\0\3n,,"));
+    prove(channel, proof);
+    honest(channel);
+}
+static void scram_as_other(int channel)
+{
+    unsigned char proof[3 + 32];
+    FRAME(SCRAM("\0\0", "\0\3bob", "\0\3n,,"));
+    prove(channel, proof);
+    honest(channel);
+}
+static void scram_then_password(int channel) { FRAME(SCRAM_ALEX); reply(channel); honest(channel); }
+
 static const struct scenario {
     const char *name;
     void (*greeter)(int channel);
@@ -117,6 +199,9 @@ static const struct scenario {
     SCENARIO(too_large, REFUSED), SCENARIO(endless_pending, REFUSED), SCENARIO(many_attempts, REFUSED),
     SCENARIO(unasked_tls, REFUSED), SCENARIO(no_certificate, REFUSED), SCENARIO(not_anonymous, REFUSED), SCENARIO(unasked_proof, REFUSED),
     SCENARIO(unasked_claim, REFUSED), SCENARIO(unasked_step, REFUSED), SCENARIO(no_such_mechanism, REFUSED), SCENARIO(no_tokens, GRANTED),
+    SCENARIO(scram, GRANTED), SCENARIO(scram_not_claimed, REFUSED), SCENARIO(scram_again, REFUSED), SCENARIO(scram_wrong, REFUSED),
+    SCENARIO(scram_not_proved, REFUSED), SCENARIO(scram_only_done, REFUSED), SCENARIO(scram_for_other, REFUSED), SCENARIO(scram_as_other, REFUSED),
+    SCENARIO(scram_then_password, GRANTED),
 };
 
 static void run_greeter(void *ctx, const struct peer *peer, bool greeted, int in, int out, int channel)
@@ -185,7 +270,7 @@ static int setup(void **state)
         return -1;
     snprintf(users, sizeof users, "%s/users", dir);
     snprintf(conf, sizeof conf, "%s/conf", dir);
-    snprintf(text, sizeof text, "alex:" HASH ":%d:%d::/nonexistent\n", UID, UID);
+    snprintf(text, sizeof text, "alex:" HASH ":%d:%d::/nonexistent::" VERIFIER "\n", UID, UID);
     put(users, text);
     snprintf(text, sizeof text, "passwd-file = %s\nsystem-users = no\nlogin-delay = 10\ninbox = %%h/inbox\ngreeter-root = %s/empty\n",
              users, dir);
