@@ -172,6 +172,7 @@ static const struct row session[] = {
 #endif
 };
 
+#ifndef SANITIZED
 /* Nothing in a session has a use for these: who calls them has taken it over. */
 static const struct row taken_over[] = {
     { SYS_execve, KILL, 0, 0 }, { SYS_execveat, KILL, 0, 0 }, { SYS_clone, KILL, 0, 0 }, { SYS_ptrace, KILL, 0, 0 },
@@ -190,6 +191,7 @@ static const struct row taken_over[] = {
     { SYS_io_uring_setup, KILL, 0, 0 },
 #endif
 };
+#endif
 
 /* A program being put together. */
 struct program {
