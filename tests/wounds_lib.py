@@ -8,6 +8,7 @@ import base64
 import os
 import select
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -277,12 +278,18 @@ class Wounds(Place):
 
     def __init__(self):
         super().__init__()
+        self.home = os.path.join(self.dir, "home")             # in memory: what is durable is not the question here
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", self.home], check=True)
         self.settings["inbox"] = "%h/inbox"
         self.settings["login-attempts"] = "100000"
         self.homes = {}
         for name, uid in NAMES.items():
             self.homes[name] = self.add_user(name, uid)
             self.write(name, "inbox", b"")
+
+    def close(self):
+        subprocess.run(["umount", self.home])
+        super().close()
 
     def write(self, user, name, octets):
         """A file of the user."""
