@@ -311,7 +311,8 @@ static enum read_result read_command(struct session *s, struct buf *line)
         if (status != IO_OK)
             return over(s, status);
         budget -= line->len - before;
-        if (!ends_with_literal(buf_str(line), &n, &synchronising))
+        /* behind the last literal: what that one ends with announces nothing */
+        if (!ends_with_literal((struct str){ line->data + before, line->len - before }, &n, &synchronising))
             return READ_COMMAND;
         const struct command *c = look(s, line, &s->tag, &rest);
         if (c != NULL && streams(c, &rest) && (c->states & s->state) && !is_first_argument(&rest))

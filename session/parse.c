@@ -76,20 +76,28 @@ bool parse_atom(struct parse *p, struct str *out)
     return take(p, is_atom_char, out);
 }
 
+/* The room is that of this string alone: what follows it in the command may be long, and such strings many. */
 static bool parse_quoted(struct parse *p, struct str *out)
 {
-    const char *at = p->at + 1;
-    char *text = arena_alloc(p->arena, left(p) + 1);
-    size_t n = 0;
+    const char *const from = p->at + 1, *at = from;
+    size_t escapes = 0, n = 0;
     for (; at < p->end && *at != '"'; at++) {
-        if (*at == '\\' && (++at == p->end || (*at != '"' && *at != '\\')))
-            return false;
+        if (*at == '\\') {
+            escapes++;
+            if (++at == p->end || (*at != '"' && *at != '\\'))
+                return false;
+        }
         if (*at == 0 || *at == '\r' || *at == '\n')
             return false;
-        text[n++] = *at;
     }
     if (at == p->end)
         return false;
+    char *text = arena_alloc(p->arena, (size_t)(at - from) - escapes + 1);
+    for (const char *c = from; c < at; c++) {
+        if (*c == '\\')
+            c++;
+        text[n++] = *c;
+    }
     p->at = at + 1;
     *out = (struct str){ text, n };
     return true;

@@ -49,6 +49,8 @@ struct searching {
     struct filters filters;
     size_t keys;                     /* so far: bounded */
     bool fuzzy;                      /* within FUZZY */
+    struct search_range *saved;      /* what "$" stands for, once it was asked for */
+    size_t saved_count;
     enum outcome outcome;            /* what to answer when parsing fails */
 };
 enum { SEARCH_KEYS = 20000 };
@@ -75,19 +77,24 @@ static bool parse_keys(struct searching *x, struct search_key *out, unsigned dep
     return true;
 }
 
-/* "$": the messages that were saved, as UIDs. */
+/* "$": the messages that were saved, as UIDs. However often it stands in a command, they are listed once: they may be many. */
 static bool take_saved(struct searching *x, struct search_key *out)
 {
     const uint32_t *uids = (const uint32_t *)(const void *)x->s->saved.data;
     const size_t n = x->s->saved.len / sizeof *uids;
-    out->type = SEARCH_UID;
-    out->ranges = arena_alloc(x->s->arena, (n + 1) * sizeof *out->ranges);
-    for (size_t i = 0; i < n; i++) {
-        if (out->range_count > 0 && out->ranges[out->range_count - 1].last + 1 == uids[i])
-            out->ranges[out->range_count - 1].last = uids[i];
-        else
-            out->ranges[out->range_count++] = (struct search_range){ uids[i], uids[i] };
+    struct search_range *list = x->saved;
+    if (list == NULL) {
+        list = x->saved = arena_alloc(x->s->arena, (n + 1) * sizeof *list);
+        for (size_t i = 0; i < n; i++) {
+            if (x->saved_count > 0 && list[x->saved_count - 1].last + 1 == uids[i])
+                list[x->saved_count - 1].last = uids[i];
+            else
+                list[x->saved_count++] = (struct search_range){ uids[i], uids[i] };
+        }
     }
+    out->type = SEARCH_UID;
+    out->ranges = list;
+    out->range_count = x->saved_count;
     return true;
 }
 
@@ -249,6 +256,8 @@ static bool take_filter(struct searching *x, struct search_key *out, unsigned de
     bool good = parse_keys(&inner, out, depth + 1) && parse_end(&text);
     x->keys = inner.keys;
     x->filters.metadata = inner.filters.metadata;
+    x->saved = inner.saved;
+    x->saved_count = inner.saved_count;
     if (!good)
         x->outcome = inner.outcome != OUTCOME_SILENT ? inner.outcome : filter_broken(x->s, &inner.filters);
     return good;

@@ -18,8 +18,8 @@ static bool needs_quote(const char *line, size_t n, bool mboxo)
     return n - run >= 5 && memcmp(line + run, "From ", 5) == 0 && (run == 0 || !mboxo);
 }
 
-/* One line as sent, with its line end if it has one. */
-static void store_line(struct buf *out, const char *line, size_t n, bool mboxo, bool verbatim, bool *field_escaped, bool header)
+/* What stands before a line when it is stored. */
+static void store_prefix(struct buf *out, const char *line, size_t n, bool mboxo, bool *field_escaped, bool header)
 {
     if (header && line[0] != ' ' && line[0] != '\t')
         *field_escaped = meta_must_escape(line, n);
@@ -27,13 +27,13 @@ static void store_line(struct buf *out, const char *line, size_t n, bool mboxo, 
         buf_add(out, META_ESCAPE, sizeof META_ESCAPE - 1);
     if (needs_quote(line, n, mboxo))
         buf_addc(out, '>');
+}
+
+/* The octets of a line, sent with this line end or none, that are stored as they are; if not all, LF follows. */
+static size_t as_they_are(const char *line, size_t n, bool verbatim)
+{
     const bool crlf = n >= 2 && line[n - 1] == '\n' && line[n - 2] == '\r';
-    if (crlf && !verbatim && !(n >= 3 && line[n - 3] == '\r')) {
-        buf_add(out, line, n - 2);
-        buf_addc(out, '\n');
-    } else {
-        buf_add(out, line, n);
-    }
+    return crlf && !verbatim && !(n >= 3 && line[n - 3] == '\r') ? n - 2 : n;
 }
 
 static bool is_blank(const char *line, size_t n)
@@ -65,6 +65,16 @@ static int drain(struct buf *out, struct spool *text, bool all, struct store_err
     return rc;
 }
 
+/* However long a line is, it takes no memory. */
+static int store_octets(struct buf *out, const char *octets, size_t n, struct spool *text, struct store_error *e)
+{
+    enum { LONG = 1 << 18 };
+    if (n > LONG)
+        return drain(out, text, true, e) != 0 || spool_write(text, octets, n, e) != 0 ? -1 : 0;
+    buf_add(out, octets, n);
+    return drain(out, text, false, e);
+}
+
 static int write_sent(const struct parcel *p, const char *octets, struct meta_block *b, bool mboxo, struct buf *out,
                       struct spool *text, struct store_error *e)
 {
@@ -79,10 +89,13 @@ static int write_sent(const struct parcel *p, const char *octets, struct meta_bl
             header = false;
             meta_format(out, b);
         }
-        store_line(out, at, n, mboxo, p->verbatim, &escaped, header);
-        at += n;
-        if (drain(out, text, false, e) != 0)
+        store_prefix(out, at, n, mboxo, &escaped, header);
+        const size_t same = as_they_are(at, n, p->verbatim);
+        if (store_octets(out, at, same, text, e) != 0)
             return -1;
+        if (same < n)
+            buf_addc(out, '\n');
+        at += n;
     }
     if (p->noeol)
         buf_addc(out, '\n');

@@ -291,22 +291,29 @@ void index_close(struct index *x)
 
 /* ---- LMDB trusts its pages ---------------------------------------------------------------------------------------- */
 
+static bool is_lmdb(const void *code)
+{
+    Dl_info of = { .dli_fbase = NULL };
+    return dladdr(code, &of) != 0 && of.dli_fbase == watched.lmdb;
+}
+
+/* In the map, in LMDB's code, or in a function of libc (memcpy, which keeps nothing on the stack) that LMDB has called. */
 static void fault(int signal_number, siginfo_t *info, void *context)
 {
     const char *at = info->si_addr;
     const ucontext_t *u = context;
-    Dl_info code = { .dli_fbase = NULL };
 #if defined __x86_64__
-    void *const pc = (void *)(uintptr_t)u->uc_mcontext.gregs[REG_RIP];
+    const void *const pc = (void *)(uintptr_t)u->uc_mcontext.gregs[REG_RIP];
+    const void *const caller = *(void *const *)(uintptr_t)u->uc_mcontext.gregs[REG_RSP];
 #elif defined __aarch64__
-    void *const pc = (void *)(uintptr_t)u->uc_mcontext.pc;
+    const void *const pc = (void *)(uintptr_t)u->uc_mcontext.pc, *const caller = (void *)(uintptr_t)u->uc_mcontext.regs[30];
 #else
-    void *const pc = NULL;
+    const void *const pc = NULL, *const caller = NULL;
     (void)u;
 #endif
     const char *map = watched.index != NULL ? index_map(watched.index) : NULL;
-    const bool in_map = map == NULL || (at >= map && (size_t)(at - map) < INDEX_MAP);
-    if (watched.back != NULL && (in_map || (dladdr(pc, &code) != 0 && code.dli_fbase == watched.lmdb)))
+    const bool in_map = signal_number != SIGFPE && (map == NULL || (at >= map && (size_t)(at - map) < INDEX_MAP));
+    if (watched.back != NULL && (in_map || is_lmdb(pc) || is_lmdb(caller)))
         siglongjmp(*watched.back, 1);
     signal(signal_number, SIG_DFL);  /* a fault of our own */
 }
@@ -334,6 +341,7 @@ void index_watch(struct index *x, sigjmp_buf *back)
     sigemptyset(&act.sa_mask);
     sigaction(SIGSEGV, &act, NULL);
     sigaction(SIGBUS, &act, NULL);
+    sigaction(SIGFPE, &act, NULL);   /* a page size of 0 */
 }
 
 void index_set_aside(const char *dir)

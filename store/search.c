@@ -360,9 +360,12 @@ static int compare_ranges(const void *pa, const void *pb)
 /* A set may name its ranges in any order, and a number twice: in order and apart, for in_ranges and narrow. */
 static void order_ranges(struct search_key *k)
 {
-    size_t n = 0;
+    size_t n = 1;
 
-    if (k->range_count) qsort(k->ranges, k->range_count, sizeof *k->ranges, compare_ranges);
+    while (n < k->range_count && k->ranges[n - 1].last < k->ranges[n].first) n++;
+    if (n >= k->range_count) return;                     /* they are: "$", as often as it stands there, costs no sorting */
+    qsort(k->ranges, k->range_count, sizeof *k->ranges, compare_ranges);
+    n = 0;
     for (size_t i = 0; i < k->range_count; i++) {
         const struct search_range r = k->ranges[i];
         if (n == 0 || r.first > k->ranges[n - 1].last) k->ranges[n++] = r;
