@@ -74,7 +74,7 @@ enum outcome sasl_result(struct session *s, enum login_result result)
 enum outcome sasl_password(struct session *s, const char *mechanism, struct str authzid, struct str user, struct str password)
 {
     const struct login_service *login = &s->greeter->login;
-    if (memchr(user.p, 0, user.n) != NULL || memchr(password.p, 0, password.n) != NULL || user.n == 0)
+    if (user.n == 0 || memchr(user.p, 0, user.n) != NULL || (password.n > 0 && memchr(password.p, 0, password.n) != NULL))
         return say(s, OUTCOME_NO, "AUTHENTICATIONFAILED", "Authentication failed");
     io_flush(&s->io);
     return sasl_result(s, login->check(login->ctx, mechanism, authzid, user, password));
@@ -92,12 +92,12 @@ static enum outcome first(struct session *s, const struct buf *initial, struct s
 /* RFC 4616: authzid NUL authcid NUL passwd. */
 static enum outcome plain(struct session *s, const struct buf *response)
 {
-    const char *end = response->data + response->len;
-    const char *user = response->len > 0 ? memchr(response->data, 0, response->len) : NULL;
+    const char *const begin = response->len > 0 ? response->data : "", *const end = begin + response->len;
+    const char *user = memchr(begin, 0, response->len);
     const char *password = user != NULL ? memchr(user + 1, 0, (size_t)(end - user - 1)) : NULL;
     if (password == NULL)
         return say(s, OUTCOME_BAD, NULL, "Not a PLAIN response");
-    return sasl_password(s, "PLAIN", (struct str){ response->data, (size_t)(user - response->data) },
+    return sasl_password(s, "PLAIN", (struct str){ begin, (size_t)(user - begin) },
                          (struct str){ user + 1, (size_t)(password - user - 1) },
                          (struct str){ password + 1, (size_t)(end - password - 1) });
 }
