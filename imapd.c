@@ -272,7 +272,7 @@ static void warn(const char *text)
 }
 
 /* A damaged index makes its library fault: while nothing was said yet it is made anew; later the client must come again. */
-static int run_session(const struct config *c, const struct store_settings *settings, int report, struct str tag, struct str pending)
+static int run_session(const struct config *c, const struct store_settings *settings, const char *address, int report, struct str tag, struct str pending)
 {
     static const char bye[] = "* BYE [UNAVAILABLE] The index was damaged and is made anew: please log in again\r\n";
     static volatile bool opened, again;
@@ -297,7 +297,7 @@ static int run_session(const struct config *c, const struct store_settings *sett
     opened = true;
     store_watch(store, &back);
     const struct session_settings session = {
-        .config = c, .store = store, .user = settings->user, .login_tag = tag, .pending = pending,
+        .config = c, .store = store, .user = settings->user, .address = address, .login_tag = tag, .pending = pending,
         .in = STDIN_FILENO, .out = STDOUT_FILENO, .unauthenticated = report >= 0 ? &again_login : NULL, .unread = &unread
     };
     int status = session_run(&session);
@@ -310,7 +310,7 @@ static int run_session(const struct config *c, const struct store_settings *sett
 }
 
 /* The session of a user whom this process is already. report: where UNAUTHENTICATE is told, -1: not offered. */
-static int serve(const struct config *c, const struct account *a, int locker_fd, bool confine, int report, struct str tag,
+static int serve(const struct config *c, const struct account *a, const char *address, int locker_fd, bool confine, int report, struct str tag,
                  struct str pending)
 {
     char *inbox = config_expand(c->inbox, a->name, a->home), *index_dir = config_expand(c->index_dir, a->name, a->home);
@@ -329,7 +329,7 @@ static int serve(const struct config *c, const struct account *a, int locker_fd,
         .locker_fd = locker_fd
     };
     const bool confined = !confine || sandbox_session(a->home, inbox, index_dir, c->require_sandbox) == 0;
-    const int status = confined ? run_session(c, &settings, report, tag, pending) : give_up("require-sandbox: the kernel cannot confine sessions");
+    const int status = confined ? run_session(c, &settings, address, report, tag, pending) : give_up("require-sandbox: the kernel cannot confine sessions");
     free(inbox);
     free(index_dir);
     return status;
@@ -348,7 +348,7 @@ static bool one_user(const struct config *c, struct greeting *g, struct buf *unr
     if (monitor_ask(c, &g->peer, g->implicit_tls, g->greeted, &hooks, &account, &tag, &pending) == 0)
         part = c->unauthenticate ? keeper_split(&report, unread) : KEEPER_SESSION;
     if (part == KEEPER_SESSION && become_user(c, &account, &locker_fd) == 0 && (report < 0 || keeper_bind(report) == 0))
-        *status = serve(c, &account, locker_fd, true, report, buf_str(&tag), buf_str(&pending));
+        *status = serve(c, &account, g->peer.address, locker_fd, true, report, buf_str(&tag), buf_str(&pending));
     account_free(&account);
     buf_free(&tag);
     buf_free(&pending);
@@ -413,7 +413,7 @@ static int run_as_user(const struct config *c, bool network_too)
     };
     struct config own = *c;
     own.unauthenticate = false;          /* there is nobody to become */
-    const int status = serve(&own, &account, -1, false, -1, (struct str){ "", 0 }, (struct str){ "", 0 });
+    const int status = serve(&own, &account, peer.address, -1, false, -1, (struct str){ "", 0 }, (struct str){ "", 0 });
     account_free(&account);
     return status;
 }

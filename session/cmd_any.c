@@ -31,6 +31,7 @@ enum outcome cmd_logout(struct session *s, struct parse *p)
     session_unselect(s, true);
     untagged(s, "BYE %s IMAP4rev1 server terminating connection", s->config->hostname != NULL ? s->config->hostname : "localhost");
     s->state = STATE_LOGOUT;
+    s->end = "logout";
     return OUTCOME_OK;
 }
 

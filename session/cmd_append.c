@@ -21,6 +21,7 @@ static enum outcome commit(struct upload *u)
     else
         snprintf(code, sizeof code, "APPENDUID %u %u:%u", validity, uids[0], uids[count - 1]);
     free(uids);
+    u->s->appended += count;
     upload_free(u);
     return say(u->s, OUTCOME_OK, code, "APPEND completed");
 }
@@ -86,6 +87,7 @@ static enum outcome replace(struct upload *u, uint32_t replaced)
     if (append_replace(a, u->s->mailbox, replaced, &validity, &fresh, &u->e) != 0)
         return upload_fail(u, upload_store_no(u, true));
     untagged(u->s, "OK [APPENDUID %u %u] Replacement message ready", validity, fresh);
+    u->s->appended++;
     u->s->must_tell = true;
     u->s->tell_modseq = qresync(u->s);
     upload_free(u);

@@ -236,6 +236,7 @@ enum outcome run_copy(struct session *s, struct parse *p, bool uid, bool move)
             snprintf(s->code, sizeof s->code, "TRYCREATE");
         return outcome;
     }
+    s->appended += count;
     if (count > 0) {
         struct buf code = { 0 };
         buf_printf(&code, "COPYUID %u ", validity);

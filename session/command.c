@@ -267,6 +267,8 @@ static enum read_result refuse_literal(struct session *s, uint64_t n, bool synch
 
 static enum read_result over(struct session *s, enum io_status status)
 {
+    if (s->end == NULL)
+        s->end = status == IO_TIMEOUT ? "idle" : NULL;
     if (status == IO_TIMEOUT)
         good_bye(s, s->state == STATE_GREET ? "Too slow to log in" : "Idle for too long");
     else
@@ -393,6 +395,7 @@ static void one_command(struct session *s, struct buf *line)
     const enum read_result read = read_command(s, line);
     if (read == READ_OVER)
         return;
+    s->commands++;
     s->progress_at = io_now_ms() + (int64_t)s->config->progress_interval * 1000;
     const enum outcome outcome = read == READ_REFUSED ? OUTCOME_BAD : run_command(s, line, &c);
     s->bad_in_a_row = outcome == OUTCOME_BAD ? s->bad_in_a_row + 1 : 0;

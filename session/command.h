@@ -50,6 +50,8 @@ struct session {
     struct context *contexts;        /* results that are kept up to date (results.h) */
     struct buf saved;                /* UIDs (uint32_t, ascending) of SEARCH RETURN (SAVE): "$" (RFC 5182) */
     bool *unauthenticated;           /* session.h */
+    const char *end;                 /* why the session ends, for the log; NULL: not known yet */
+    uint64_t commands, fetched, appended;        /* for the log: how much of it there was; messages, copied ones too */
 };
 static inline bool condstore(const struct session *s) { return (s->enabled & ENABLED_CONDSTORE) != 0; }
 static inline bool qresync(const struct session *s) { return (s->enabled & ENABLED_QRESYNC) == ENABLED_QRESYNC; }

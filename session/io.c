@@ -97,6 +97,7 @@ static void write_all(struct io *io, const char *p, size_t len)
         const ssize_t n = write_some(io, p + at, len - at);
         if (n >= 0) {
             at += (size_t)n;
+            io->octets_out += (uint64_t)n;
         } else if (errno == EAGAIN) {
             struct pollfd poll_out = { .fd = io->out, .events = POLLOUT };
             about_to_wait(io);
@@ -211,6 +212,7 @@ static enum io_status read_some(struct io *io)
         io->eof = true;
         return IO_EOF;
     }
+    io->octets_in += (uint64_t)n;
     if (io->compress == NULL) {
         io->input.len += (size_t)n;
         return IO_OK;

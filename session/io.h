@@ -14,6 +14,7 @@ struct io {
     struct buf output;
     char tail[32];                   /* the end of a line that was TOO_LONG: it may announce a literal */
     size_t tail_n;
+    uint64_t octets_in, octets_out;  /* on the wire */
     uint64_t flushes;                /* how often output was written: what is told cannot be taken back */
     bool eof, failed;                /* no more input; output cannot be written */
     bool utf8;                       /* mailbox names are UTF-8, quoted strings may be (RFC 9051, RFC 6855) */

@@ -5,14 +5,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/log.h"
 #include "session/notify.h"
 #include "session/results.h"
 
+static volatile sig_atomic_t ended_by_signal;
+
 static void on_signal(int number)
 {
-    (void)number;                        /* ends the poll that waits for the client: the session then writes back and ends */
+    ended_by_signal = number;            /* ends the poll that waits for the client: the session then writes back and ends */
 }
 
 static void give_back(void *ctx)
@@ -63,8 +66,22 @@ static void on_progress(void *ctx, uint64_t done, uint64_t goal)
     io_offer(&s->io);
 }
 
+/* The line that ends what "login:" began. */
+static void log_end(const struct session *s, const char *address, int64_t began)
+{
+    struct rusage use = { .ru_maxrss = 0 };
+    const char *end = s->end != NULL ? s->end : ended_by_signal != 0 ? "signal" : s->io.failed ? "lost" : "eof";
+    (void)getrusage(RUSAGE_SELF, &use);
+    const long cpu = (use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1000 + (use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1000;
+    log_info("logout: user=<%s> address=%s reason=%s seconds=%lld commands=%llu in=%llu out=%llu fetched=%llu appended=%llu cpu-ms=%ld max-kib=%ld",
+             s->user, address, end, (long long)(io_now_ms() - began) / 1000, (unsigned long long)s->commands,
+             (unsigned long long)s->io.octets_in, (unsigned long long)s->io.octets_out, (unsigned long long)s->fetched,
+             (unsigned long long)s->appended, cpu, use.ru_maxrss);
+}
+
 int session_run(const struct session_settings *settings)
 {
+    const int64_t began = io_now_ms();
     struct session s = { .config = settings->config, .state = STATE_AUTH, .arena = arena_new(), .store = settings->store,
                          .user = settings->user, .unauthenticated = settings->unauthenticated };
     struct sigaction act = { .sa_handler = on_signal };
@@ -101,7 +118,9 @@ int session_run(const struct session_settings *settings)
         io_decompress(&s.io);
         const struct str unread = io_pending(&s.io);
         buf_add(settings->unread, unread.p, unread.n);
+        s.end = "unauthenticate";
     }
+    log_end(&s, settings->address, began);
     io_free(&s.io);
     notify_free(s.notify);
     buf_free(&s.vanished);

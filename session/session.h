@@ -56,6 +56,7 @@ struct session_settings {
     const struct config *config;
     struct store *store;
     const char *user;
+    const char *address;           /* of the client, for the log */
     struct str login_tag;          /* greeter_result.tag: "tag OK [CAPABILITY ...] Logged in" is written first; empty: PREAUTH greeting is */
     struct str pending;            /* input that the greeter had read already */
     int in, out;
