@@ -331,6 +331,7 @@ static void keep_tail(struct io *io, const char *p, size_t n)
 enum io_status io_line(struct io *io, struct buf *line, size_t max, int timeout_ms)
 {
     const int64_t deadline = io_now_ms() + timeout_ms;
+    const size_t before = line->len;     /* a literal, perhaps, whose last octet is no end of this line */
     bool long_line = false;
     size_t passed = 0;
     io->tail_n = 0;
@@ -363,7 +364,7 @@ enum io_status io_line(struct io *io, struct buf *line, size_t max, int timeout_
             io->tail_n--;
         return IO_TOO_LONG;
     }
-    if (line->len > 0 && line->data[line->len - 1] == '\r')
+    if (line->len > before && line->data[line->len - 1] == '\r')
         line->len--;
     if (line->len > max)
         keep_tail(io, line->data, line->len);
