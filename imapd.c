@@ -182,6 +182,7 @@ static enum login_result result_of(enum channel_reply reply)
     case CHANNEL_TOO_MANY: return LOGIN_TOO_MANY;
     case CHANNEL_CONTINUE: return LOGIN_CONTINUE;
     case CHANNEL_VERIFIED: return LOGIN_VERIFIED;
+    case CHANNEL_LIMIT: return LOGIN_LIMIT;
     case CHANNEL_UNAVAILABLE: break;
     }
     return LOGIN_UNAVAILABLE;

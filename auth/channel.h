@@ -15,7 +15,8 @@ enum { CHANNEL_NAME_MAX = 255, CHANNEL_PASSWORD_MAX = 511, CHANNEL_MECHANISM_MAX
 
 enum channel_type {
     CHANNEL_PROXY = 'X',     /* address, tls ("y", "n" or "?"): what the PROXY header said. Reply OK, flag: secure */
-    CHANNEL_LOGIN = 'L',     /* mechanism, authzid, user, password. Reply GRANTED, DENIED, UNAVAILABLE or TOO_MANY (a "verdict") */
+    CHANNEL_LOGIN = 'L',     /* mechanism, authzid, user, password. Reply GRANTED, DENIED, UNAVAILABLE, LIMIT (it was right, but has
+                              too many sessions) or TOO_MANY: a "verdict" */
     CHANNEL_EXTERNAL = 'E',  /* authzid: who the client's certificate says. Reply: a verdict */
     CHANNEL_ANONYMOUS = 'A', /* trace. Reply: a verdict */
     CHANNEL_SCRAM = 'S',     /* mechanism, gs2-header, authzid, user, client-first-message-bare. Reply CONTINUE with server-first, or a verdict */
@@ -29,7 +30,7 @@ enum channel_type {
 };
 enum channel_reply {
     CHANNEL_OK = 'o', CHANNEL_GRANTED = 'g', CHANNEL_DENIED = 'd', CHANNEL_UNAVAILABLE = 'u', CHANNEL_TOO_MANY = 't',
-    CHANNEL_CONTINUE = 'c', CHANNEL_VERIFIED = 'v'
+    CHANNEL_CONTINUE = 'c', CHANNEL_VERIFIED = 'v', CHANNEL_LIMIT = 'l'
 };
 
 /* A request, its fields pointing into the frame. */

@@ -3,7 +3,7 @@
  * database or a mechanism process, and answers with a verdict. Which mechanisms a connection may try does not depend on what the
  * greeter has told the client.
  *
- * A wrong one is answered login-delay after it came, and that doubles: the answer's time is set by the clock, not by how long the
+ * A wrong one is answered login-delay after it came, and that doubles with each that came from the address lately: the answer's time is set by the clock, not by how long the
  * check took.
  */
 #include "auth/monitor.h"
@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "auth/census.h"
 #include "base/log.h"
 #include "base/mechanisms.h"
 
@@ -55,8 +56,9 @@ static void hold(const struct monitor *m, int64_t until)
 static int64_t delay_of(const struct monitor *m)
 {
     enum { LONGEST = 60000 };
+    const unsigned lately = census_failures(m->config->state_file, m->peer->address), failures = lately > m->attempts ? lately : m->attempts;
     int64_t ms = m->config->login_delay_ms;
-    for (unsigned i = 1; i < m->attempts && ms < LONGEST; i++)
+    for (unsigned i = 1; i < failures && ms > 0 && ms < LONGEST; i++)
         ms *= 2;
     return ms < LONGEST ? ms : LONGEST;
 }
@@ -78,6 +80,7 @@ static int refuse(struct monitor *m, const struct attempt *a, enum users_result 
     char user[200], mechanism[40];
     login_forget(m);
     m->attempts++;
+    census_fail(m->config->state_file, m->peer->address);
     log_notice("login failed: user=<%s> mechanism=%s address=%s attempt=%u reason=%s", safe(user, sizeof user, a->user),
                safe(mechanism, sizeof mechanism, a->mechanism), m->peer->address, m->attempts, why);
     hold(m, a->came + delay_of(m));
@@ -96,6 +99,13 @@ static int grant(struct monitor *m, struct str mechanism, const char *by)
     enum { HAND_OVER = 10000 };
     char name[40], administrator[200];
     const struct peer *p = m->peer;
+    if (!census_login(m->config->state_file, m->account->name, m->config->max_sessions_per_user)) {
+        log_notice("login refused: user=<%s> mechanism=%s address=%s reason=max-sessions-per-user", m->account->name, safe(name, sizeof name, mechanism),
+                   p->address);
+        login_forget(m);
+        m->state = OPEN;
+        return channel_answer(m->channel, CHANNEL_LIMIT, false, STR(""));
+    }
     log_info("login: user=<%s> mechanism=%s address=%s%s%s%s%s%s%s%s%s%s", m->account->name, safe(name, sizeof name, mechanism), p->address,
              p->proxy[0] != '\0' ? " proxy=" : "", p->proxy, p->tls.on ? " tls=" : "", p->tls.version, p->tls.on ? "," : "", p->tls.cipher,
              by != NULL ? " by=<" : "", by != NULL ? safe(administrator, sizeof administrator, str_z(by)) : "", by != NULL ? ">" : "");

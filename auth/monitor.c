@@ -23,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "auth/census.h"
 #include "auth/jail.h"
 #include "auth/proxy.h"
 #include "base/log.h"
@@ -36,12 +37,23 @@ int64_t monitor_now(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* Counted with the others of its address. */
+static bool arrive(const struct monitor *m)
+{
+    if (census_arrive(m->config->state_file, m->peer->address, m->config->max_connections_per_address))
+        return true;
+    log_notice("connection refused: address=%s reason=max-connections-per-address", m->peer->address);
+    return false;
+}
+
 static int on_proxy(struct monitor *m, const struct channel_request *r)
 {
     char address[CHANNEL_ADDRESS_MAX + 1];
     memcpy(address, r->field[0].p, r->field[0].n);
     address[r->field[0].n] = '\0';
     if (r->field[1].n != 1 || peer_proxied(m->peer, m->config, address, r->field[1].p[0]) != 0)
+        return -1;
+    if (!arrive(m))
         return -1;
     m->state = m->implicit_tls ? TLS_NEXT : OPEN;
     return channel_answer(m->channel, CHANNEL_OK, m->peer->secure, STR(""));
@@ -231,6 +243,28 @@ static int greet_in_tls(struct monitor *m, const struct monitor_hooks *hooks)
     return done == n ? 0 : -1;
 }
 
+static int ask(struct monitor *m, bool greeted, const struct monitor_hooks *hooks)
+{
+    static const char bye[] = "* BYE [UNAVAILABLE] Too many connections from your address\r\n";
+    if (m->state != PROXIED && !arrive(m)) {
+        if (!m->implicit_tls)
+            (void)!write(STDOUT_FILENO, bye, sizeof bye - 1);
+        return -1;
+    }
+    do {
+        if (m->state == TLS_NEXT) {
+            if ((m->implicit_tls && !m->peer->tls.on ? greet_in_tls(m, hooks) : after_starttls(m)) != 0)
+                return -1;
+            greeted = true;
+        }
+        if (start(m, greeted, hooks) != 0)
+            return -1;
+        serve(m);
+        end_greeter(m);
+    } while (m->state == TLS_NEXT);
+    return m->state == DONE ? 0 : -1;
+}
+
 int monitor_ask(const struct config *c, struct peer *p, bool implicit_tls, bool greeted, const struct monitor_hooks *hooks,
                 struct account *account, struct buf *tag, struct buf *pending)
 {
@@ -243,21 +277,10 @@ int monitor_ask(const struct config *c, struct peer *p, bool implicit_tls, bool 
     };
     if (m.state != TLS_NEXT)
         log_open();
-    do {
-        if (m.state == TLS_NEXT) {
-            if ((handshake && !p->tls.on ? greet_in_tls(&m, hooks) : after_starttls(&m)) != 0)
-                return -1;
-            greeted = true;
-        }
-        if (start(&m, greeted, hooks) != 0)
-            return -1;
-        serve(&m);
-        end_greeter(&m);
-    } while (m.state == TLS_NEXT);
+    const int result = ask(&m, greeted, hooks);
     mech_end(&m.mech);
     scram_end(&m.scram);
-    if (m.state == DONE)
-        return 0;
-    account_free(account);
-    return -1;
+    if (result != 0)
+        account_free(account);
+    return result;
 }

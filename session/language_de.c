@@ -48,6 +48,8 @@ const struct translation language_german[] = {
     { "Not a SCRAM client-first-message: %s", "Keine client-first-message von SCRAM: %s" },
     { "Not a SCRAM client-final-message: %s", "Keine client-final-message von SCRAM: %s" },
     { "SCRAM has nothing more to say", "SCRAM hat nichts mehr zu sagen" },
+    { "Too many sessions of this user", "Zu viele Sitzungen dieses Benutzers" },
+    { "Too much before login", "Zu viel vor der Anmeldung" },
     { "Not trace information", "Keine Herkunftsangabe" },
     { "Too many failures", "Zu viele Fehlversuche" },
     /* languages, comparators, compression */

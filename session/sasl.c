@@ -61,6 +61,8 @@ enum outcome sasl_result(struct session *s, enum login_result result)
         untagged(s, "BYE Too many failures");
         s->state = STATE_LOGOUT;
         break;
+    case LOGIN_LIMIT:
+        return say(s, OUTCOME_NO, "LIMIT", "Too many sessions of this user");
     case LOGIN_UNAVAILABLE:
         return say(s, OUTCOME_NO, "UNAVAILABLE", "Cannot check the password now");
     case LOGIN_CONTINUE:

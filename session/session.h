@@ -12,7 +12,7 @@
 
 /* How the greeter asks whether someone may come in; imapd.c fills it with functions of auth/. CONTINUE and VERIFIED: within an
  * exchange of SCRAM or a mechanism process. TOO_MANY: say BYE. */
-enum login_result { LOGIN_GRANTED, LOGIN_DENIED, LOGIN_UNAVAILABLE, LOGIN_TOO_MANY, LOGIN_CONTINUE, LOGIN_VERIFIED };
+enum login_result { LOGIN_GRANTED, LOGIN_DENIED, LOGIN_UNAVAILABLE, LOGIN_TOO_MANY, LOGIN_CONTINUE, LOGIN_VERIFIED, LOGIN_LIMIT };
 /* All block, with the delay after a failure included. What they append to a buffer is to be sent to the client. */
 struct login_service {
     /* user and password may hold any octets but NUL; authzid is empty or the identity to act as. */

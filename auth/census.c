@@ -1,0 +1,296 @@
+/*
+ * Runs as root. A fixed table of addresses and one of processes, mapped from a file. Names and addresses are kept as keyed hashes: an
+ * attacker cannot choose which slot he gets, and the file says nothing about people. A slot belongs to a process of that number and
+ * start time, so that a number that is used again is not taken for it. Changes are made under a lock of the open file, which ends
+ * with its process; waiting for it is bounded, since no login may hang on a count.
+ */
+#include "auth/census.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sha2.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+enum { ADDRESSES = 2048, PROCESSES = 8192, LOOK = 64, VERSION = 1, HALF_LIFE = 600 };
+static const char magic[8] = "imapd st";
+
+struct address_slot {
+    uint64_t who;
+    int64_t at;                        /* s of CLOCK_BOOTTIME, of the last failure */
+    uint32_t failures, pad;
+};
+struct process_slot {
+    uint64_t address, user;            /* user 0: not logged in */
+    uint64_t started;                  /* /proc/PID/stat */
+    int32_t pid;                       /* 0: free */
+    uint32_t pad;
+};
+struct table {
+    char magic[8];
+    uint32_t version, size;
+    unsigned char secret[16];
+    struct address_slot addresses[ADDRESSES];
+    struct process_slot processes[PROCESSES];
+};
+struct census {
+    int fd;
+    struct table *t;
+};
+
+static int64_t now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return t.tv_sec;
+}
+
+static bool lock(const struct census *c)
+{
+    enum { TRIES = 100 };
+    const struct timespec step = { 0, 2000000 };
+    struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    for (int i = 0; i < TRIES; i++) {
+        if (fcntl(c->fd, F_OFD_SETLK, &whole) == 0)
+            return true;
+        (void)nanosleep(&step, NULL);
+    }
+    log_warning("state-file: locked for too long; limits are passed over");
+    return false;
+}
+
+static bool good(const struct table *t)
+{
+    return memcmp(t->magic, magic, sizeof magic) == 0 && t->version == VERSION && t->size == sizeof *t;
+}
+
+/* Under the lock: a file that is new, or of another version, is begun. */
+static bool begin(struct census *c)
+{
+    struct stat st;
+    if (fstat(c->fd, &st) != 0 || (st.st_size != (off_t)sizeof *c->t && (ftruncate(c->fd, 0) != 0 || ftruncate(c->fd, sizeof *c->t) != 0)))
+        return false;
+    c->t = mmap(NULL, sizeof *c->t, PROT_READ | PROT_WRITE, MAP_SHARED, c->fd, 0);
+    if (c->t == MAP_FAILED) {
+        c->t = NULL;
+        return false;
+    }
+    if (good(c->t))
+        return true;
+    memset(c->t, 0, sizeof *c->t);
+    c->t->version = VERSION;
+    c->t->size = sizeof *c->t;
+    if (getrandom(c->t->secret, sizeof c->t->secret, 0) != sizeof c->t->secret)
+        return false;
+    memcpy(c->t->magic, magic, sizeof magic);
+    return true;
+}
+
+/* /run is empty after a boot. */
+static int open_file(const char *path)
+{
+    enum { FLAGS = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC };
+    const int fd = open(path, FLAGS, 0600);
+    if (fd >= 0 || errno != ENOENT)
+        return fd;
+    char *above = strdup(path), *slash = above != NULL ? strrchr(above, '/') : NULL;
+    if (slash != NULL && slash != above) {
+        *slash = '\0';
+        (void)mkdir(above, 0755);
+    }
+    free(above);
+    return open(path, FLAGS, 0600);
+}
+
+static void detach(struct census *c)
+{
+    if (c->t != NULL)
+        munmap(c->t, sizeof *c->t);
+    if (c->fd >= 0)
+        close(c->fd);                  /* and with it the lock */
+}
+
+/* Opened and locked. False: there is none. */
+static bool attach(struct census *c, const char *path)
+{
+    struct stat st;
+    *c = (struct census){ .fd = -1 };
+    if (path == NULL || path[0] == '\0')
+        return false;
+    c->fd = open_file(path);
+    if (c->fd >= 0 && fstat(c->fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == 0 && (st.st_mode & 077) == 0 && lock(c) && begin(c))
+        return true;
+    log_warning("state-file %s: %s; nothing is counted", path, c->fd < 0 ? strerror(errno) : "cannot be used");
+    detach(c);
+    return false;
+}
+
+static uint64_t keyed(const struct census *c, char kind, const void *p, size_t n)
+{
+    uint8_t hash[SHA256_DIGEST_LENGTH];
+    uint64_t out;
+    SHA2_CTX h;
+    SHA256Init(&h);
+    SHA256Update(&h, c->t->secret, sizeof c->t->secret);
+    SHA256Update(&h, (const uint8_t *)&kind, 1);
+    SHA256Update(&h, p, n);
+    SHA256Final(hash, &h);
+    memcpy(&out, hash, sizeof out);
+    return out != 0 ? out : 1;
+}
+
+/* 0: it is no address. */
+static uint64_t of_address(const struct census *c, const char *text)
+{
+    unsigned char octets[16];
+    if (inet_pton(AF_INET, text, octets) == 1)
+        return keyed(c, '4', octets, 4);
+    return inet_pton(AF_INET6, text, octets) == 1 ? keyed(c, '6', octets, 8) : 0;
+}
+
+/* When a process began, in ticks of the kernel; 0: there is none. Field 22, behind the name, which may hold anything. */
+static uint64_t started(int32_t pid)
+{
+    char path[40], text[1024];
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0)
+        return 0;
+    text[n] = '\0';
+    char *p = strrchr(text, ')');
+    for (int field = 2; p != NULL && field < 22; field++)
+        p = strchr(p + 1, ' ');
+    return p != NULL ? strtoull(p + 1, NULL, 10) : 0;
+}
+
+static bool lives(const struct process_slot *s)
+{
+    return s->pid > 0 && started(s->pid) == s->started;
+}
+
+/* Slots are looked for from a place that follows from the pid on. Ours, or a free one, or one whose process is gone; NULL: none near. */
+static struct process_slot *own_slot(const struct census *c)
+{
+    const int32_t pid = (int32_t)getpid();
+    struct process_slot *unused = NULL;
+    for (unsigned i = 0; i < LOOK; i++) {
+        struct process_slot *s = &c->t->processes[((unsigned)pid + i) % PROCESSES];
+        if (s->pid == pid)
+            return s;
+        if (unused == NULL && (s->pid == 0 || !lives(s)))
+            unused = s;
+    }
+    return unused;
+}
+
+/* Processes other than ours of that address, not logged in, or of that user. */
+static unsigned count(const struct census *c, uint64_t address, uint64_t user, unsigned most)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < PROCESSES && n < most; i++) {
+        struct process_slot *s = &c->t->processes[i];
+        if (s->pid == 0 || s->pid == (int32_t)getpid() || (user != 0 ? s->user != user : s->user != 0 || s->address != address))
+            continue;
+        if (lives(s))
+            n++;
+        else
+            s->pid = 0;
+    }
+    return n;
+}
+
+/* Counts, and takes a slot. False: there are too many. */
+static bool enter(const struct census *c, uint64_t address, uint64_t user, unsigned most)
+{
+    if (most != 0 && count(c, address, user, most) >= most)
+        return false;
+    struct process_slot *s = own_slot(c);
+    if (s != NULL)
+        *s = (struct process_slot){ .address = address, .user = user, .started = started((int32_t)getpid()), .pid = (int32_t)getpid() };
+    return true;
+}
+
+bool census_arrive(const char *path, const char *address, unsigned most)
+{
+    struct census c;
+    if (!attach(&c, path))
+        return true;
+    const uint64_t who = of_address(&c, address);
+    const bool room = who == 0 || enter(&c, who, 0, most);
+    detach(&c);
+    return room;
+}
+
+bool census_login(const char *path, const char *user, unsigned most)
+{
+    struct census c;
+    if (!attach(&c, path))
+        return true;
+    const bool room = enter(&c, 0, keyed(&c, 'u', user, strlen(user)), most);
+    detach(&c);
+    return room;
+}
+
+static uint32_t decayed(const struct address_slot *s)
+{
+    const int64_t gone = (now() - s->at) / HALF_LIFE;
+    return gone < 0 || gone >= 32 ? 0 : s->failures >> gone;
+}
+
+/* The address's slot; with take, the one that is least worth keeping becomes it. */
+static struct address_slot *slot_of(const struct census *c, uint64_t who, bool take)
+{
+    struct address_slot *worst = NULL;
+    for (unsigned i = 0; i < LOOK; i++) {
+        struct address_slot *s = &c->t->addresses[(who + i) % ADDRESSES];
+        if (s->who == who)
+            return s;
+        if (worst == NULL || decayed(s) < decayed(worst))
+            worst = s;
+    }
+    if (!take)
+        return NULL;
+    *worst = (struct address_slot){ .who = who };
+    return worst;
+}
+
+unsigned census_failures(const char *path, const char *address)
+{
+    struct census c;
+    if (!attach(&c, path))
+        return 0;
+    const uint64_t who = of_address(&c, address);
+    const struct address_slot *s = who != 0 ? slot_of(&c, who, false) : NULL;
+    const unsigned n = s != NULL ? decayed(s) : 0;
+    detach(&c);
+    return n;
+}
+
+void census_fail(const char *path, const char *address)
+{
+    enum { MOST = 1000 };
+    struct census c;
+    if (!attach(&c, path))
+        return;
+    const uint64_t who = of_address(&c, address);
+    struct address_slot *s = who != 0 ? slot_of(&c, who, true) : NULL;
+    if (s != NULL) {
+        const uint32_t before = decayed(s);
+        s->failures = before < MOST ? before + 1 : MOST;
+        s->at = now();
+    }
+    detach(&c);
+}
