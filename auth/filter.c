@@ -58,7 +58,7 @@ enum { LOW_WORD = 4 };
 #endif
 
 enum condition { ALWAYS, EQUALS, LACKS, LACKS_ONE, REFUSE, KILL };     /* LACKS: none of the bits of value; LACKS_ONE: not all of
-                                                                       * them; REFUSE: errno EPERM instead of the call */
+                                                                       * them; REFUSE: errno value, or EPERM, instead of the call */
 struct row {
     int call;
     enum condition condition;
@@ -99,20 +99,23 @@ static const struct row basic[] = {
     { SYS_fcntl, EQUALS, 1, F_GETFL }, { SYS_fcntl, EQUALS, 1, F_SETFL },
 };
 
+/* In an empty root there is no file: so libraries are told, which ask for their settings and do without them. */
 static const struct row refused[] = {
 #ifdef SYS_open
-    { SYS_open, REFUSE, 0, 0 },
+    { SYS_open, REFUSE, 0, ENOENT }, { SYS_access, REFUSE, 0, ENOENT }, { SYS_readlink, REFUSE, 0, ENOENT },
 #endif
 #ifdef SYS_stat
-    { SYS_stat, REFUSE, 0, 0 },
+    { SYS_stat, REFUSE, 0, ENOENT },
 #endif
 #ifdef SYS_fstat
     { SYS_fstat, REFUSE, 0, 0 },
 #endif
-    { SYS_newfstatat, REFUSE, 0, 0 }, { SYS_statx, REFUSE, 0, 0 }, { SYS_openat, REFUSE, 0, 0 },
+    { SYS_newfstatat, REFUSE, 0, ENOENT }, { SYS_statx, REFUSE, 0, ENOENT }, { SYS_openat, REFUSE, 0, ENOENT },
+    { SYS_faccessat, REFUSE, 0, ENOENT }, { SYS_faccessat2, REFUSE, 0, ENOENT }, { SYS_readlinkat, REFUSE, 0, ENOENT },
     { SYS_socket, REFUSE, 0, 0 }, { SYS_connect, REFUSE, 0, 0 }, { SYS_ioctl, REFUSE, 0, 0 },
     { SYS_fcntl, REFUSE, 0, 0 }, { SYS_setsockopt, REFUSE, 0, 0 }, { SYS_shutdown, REFUSE, 0, 0 },
     { SYS_lseek, REFUSE, 0, 0 }, { SYS_uname, REFUSE, 0, 0 }, { SYS_rt_sigaction, REFUSE, 0, 0 },
+    { SYS_getuid, ALWAYS, 0, 0 }, { SYS_geteuid, ALWAYS, 0, 0 }, { SYS_getgid, ALWAYS, 0, 0 }, { SYS_getegid, ALWAYS, 0, 0 },
 };
 
 enum { CREATE_ONLY = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC };
@@ -229,7 +232,7 @@ static void put_row(struct program *p, const struct row *r)
     case ALWAYS:
     case REFUSE:
         put(p, unless_equal((uint32_t)r->call, 1));
-        put(p, give(r->condition == ALWAYS ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | EPERM));
+        put(p, give(r->condition == ALWAYS ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | (r->value != 0 ? r->value : EPERM)));
         break;
     case KILL:
         put(p, unless_equal((uint32_t)r->call, 1));

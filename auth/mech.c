@@ -127,7 +127,8 @@ enum mech_status mech_step(struct mech *m, const char *data, size_t n, char *rep
     if (m->pid == 0 || n > MECH_REPLY_MAX)
         return MECH_FAILED;
     frame[0] = 0;
-    memcpy(frame + 1, data, n);
+    if (n > 0)
+        memcpy(frame + 1, data, n);
     struct pollfd wait = { .fd = m->talk, .events = POLLIN };
     const bool sent = send(m->talk, frame, n + 1, MSG_NOSIGNAL) == (ssize_t)n + 1;
     explicit_bzero(frame, n + 1);

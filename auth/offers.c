@@ -45,6 +45,8 @@ unsigned auth_offers(const struct config *c, const struct peer *p)
         offers |= in_the_clear(c);
     if (p->tls.client[0] != '\0' && wanted(c, "EXTERNAL"))
         offers |= OFFER_EXTERNAL;
+    if (c->gssapi_keytab != NULL && wanted(c, "GSSAPI"))
+        offers |= OFFER_GSSAPI;
     if (c->anonymous_user != NULL && config_lists(c->mechanisms, "ANONYMOUS"))
         offers |= OFFER_ANONYMOUS;
     if (c->tls_certificate != NULL && !p->tls.on && !p->proxy_tls)

@@ -19,10 +19,13 @@ struct config {
     char *secure_from;          /* secure-from: addresses (stunnel) whose plaintext counts as secure */
     unsigned login_attempts;    /* login-attempts = 3, then BYE */
     unsigned login_delay_ms;    /* login-delay = 2000 ms after a failure, doubled each time */
+    uint64_t login_octets;      /* login-octets = 1048576 that a client may send before it is logged in */
     unsigned login_timeout;     /* login-timeout = 60 s to log in */
     char *mechanisms;           /* mechanisms: space-separated names; NULL: all that the other settings make possible, but SCRAM-SHA-1 */
     char *administrators;       /* administrators: users who may act as any other (authorization identity) */
     char *anonymous_user;       /* anonymous-user: who AUTHENTICATE ANONYMOUS becomes, if mechanisms names it */
+    char *gssapi_keytab;        /* gssapi-keytab: file with the service's keys; NULL: no GSSAPI */
+    char *gssapi_service;       /* gssapi-service = imap: the first part of its principal, before hostname */
     char *tls_certificate;      /* tls-certificate: PEM files, the first for clients that name no other server; NULL: no TLS */
     char *tls_key;              /* tls-key: PEM files in the same order; NULL: in the certificate files */
     char *tls_ticket_key;       /* tls-ticket-key: file of 80-octet keys; NULL: no session tickets */

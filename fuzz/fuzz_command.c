@@ -64,7 +64,7 @@ static enum login_result no_tls(void *ctx)
 static void before_login(const uint8_t *data, size_t size)
 {
     int pair[2];
-    const struct config config = { .line_limit = 65536, .literal_limit = 1 << 20, .login_timeout = 5, .idle_timeout = 5 };
+    const struct config config = { .line_limit = 65536, .literal_limit = 1 << 20, .login_timeout = 5, .login_octets = 1 << 20, .idle_timeout = 5 };
     struct greeter_result result = { .granted = false };
     if (size > 60000 || pipe2(pair, O_CLOEXEC) != 0)
         return;

@@ -13,8 +13,7 @@
 
 enum {
     ANY = STATE_GREET | STATE_AUTH | STATE_SELECTED, IN = STATE_AUTH | STATE_SELECTED,
-    GREET_LINE = 24576, GREET_LITERAL = 4096, LITERALS = 64, SWALLOW = 1 << 26, BAD_MOST = 50,
-    GREET_COMMANDS = 1000, GREET_OCTETS = 1 << 20
+    GREET_LINE = 24576, GREET_LITERAL = 4096, LITERALS = 64, SWALLOW = 1 << 26, BAD_MOST = 50
 };
 
 const struct command commands[] = {
@@ -412,7 +411,7 @@ static void one_command(struct session *s, struct buf *line)
     write_tagged(s, outcome, c != NULL ? c->name : "Command");
     if (s->bad_in_a_row >= BAD_MOST && s->state == STATE_GREET)
         good_bye(s, "Too many bad commands");
-    else if (s->state == STATE_GREET && (s->commands >= GREET_COMMANDS || s->io.octets_in >= GREET_OCTETS))
+    else if (s->state == STATE_GREET && s->io.octets_in >= s->config->login_octets)
         good_bye(s, "Too much before login");
     if (line->cap > 1 << 20)
         buf_free(line);

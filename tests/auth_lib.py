@@ -71,7 +71,7 @@ class Place:
         os.chmod(self.spool, 0o2775)
         self.errors = os.path.join(self.dir, "stderr")
         self.settings = {"inbox": self.spool + "/%u", "login-delay": "0", "greeter-root": self.dir + "/empty",
-                         "tls-linger": "0", "state-file": ""}
+                         "tls-linger": "0", "state-file": "", "login-octets": "1G"}
         self.made_log = None
         self.mount_users()
         self.mount_log()

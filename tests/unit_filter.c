@@ -22,7 +22,7 @@
 #include "base/log.h"
 
 #if defined __SANITIZE_ADDRESS__
-enum { KILLED = 0 };           /* refused there, with EPERM */
+enum { KILLED = 0 };           /* refused there, with EPERM, or as if there were no file */
 #else
 enum { KILLED = 1 };
 #endif
@@ -59,8 +59,8 @@ static int logs(void)
     log_notice("greeter says %d", 1);
     return 0;
 }
-static int opens(void) { return open("/etc/passwd", O_RDONLY | O_CLOEXEC) < 0 && errno == EPERM ? 0 : 1; }
-static int creates(void) { return open("/tmp/unit_filter.x", O_WRONLY | O_CREAT | O_EXCL, 0600) < 0 && errno == EPERM ? 0 : 1; }
+static int opens(void) { return open("/etc/passwd", O_RDONLY | O_CLOEXEC) < 0 && (errno == ENOENT || errno == EPERM) ? 0 : 1; }
+static int creates(void) { return open("/tmp/unit_filter.x", O_WRONLY | O_CREAT | O_EXCL, 0600) < 0 && (errno == ENOENT || errno == EPERM) ? 0 : 1; }
 static int connects(void) { return socket(AF_INET, SOCK_STREAM, 0) < 0 && errno == EPERM ? 0 : 1; }
 static int forks(void) { return fork() < 0 ? 0 : 1; }
 static int executes(void) { (void)execl("/bin/true", "true", (char *)NULL); return 0; }
