@@ -236,8 +236,9 @@ static int handshake(void *state, int in, int out, int timeout_ms, struct tls_fa
     f->on = true;
     snprintf(f->version, sizeof f->version, "%s", SSL_get_version(s->ssl));
     snprintf(f->cipher, sizeof f->cipher, "%s", SSL_get_cipher_name(s->ssl));
-    if (SSL_get_verify_result(s->ssl) == X509_V_OK)
-        tls_client(SSL_get0_peer_certificate(s->ssl), s->client_name, f->client, sizeof f->client);
+    X509 *client = SSL_get0_peer_certificate(s->ssl);
+    if (client != NULL && SSL_get_verify_result(s->ssl) == X509_V_OK && X509_cmp_current_time(X509_get0_notAfter(client)) > 0)
+        tls_client(client, s->client_name, f->client, sizeof f->client);     /* it may have expired since the ticket was made */
     set_bindings(s->ssl, f);
     return 0;
 }
