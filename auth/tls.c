@@ -90,6 +90,26 @@ static bool set_client_ca(SSL_CTX *ctx, const struct config *c)
     return true;
 }
 
+/* A ticket holds the client's certificate, which is not verified again: so it counts only where the same authorities are asked for, and as
+ * strictly. OpenSSL takes no ticket of another session ID context. */
+static bool set_session_context(SSL_CTX *ctx, const struct config *c)
+{
+    unsigned char id[EVP_MAX_MD_SIZE], piece[4096] = { (unsigned char)c->tls_client_required };
+    unsigned id_n = 0;
+    int n = 1;
+    BIO *file = c->tls_client_ca != NULL ? BIO_new_file(c->tls_client_ca, "r") : NULL;
+    EVP_MD_CTX *digest = EVP_MD_CTX_new();
+    bool good = (file != NULL || c->tls_client_ca == NULL) && digest != NULL && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1;
+    while (good && n > 0) {
+        good = EVP_DigestUpdate(digest, piece, (size_t)n) == 1;
+        n = file != NULL ? BIO_read(file, piece, sizeof piece) : 0;
+    }
+    good = good && EVP_DigestFinal_ex(digest, id, &id_n) == 1 && SSL_CTX_set_session_id_context(ctx, id, id_n) == 1;
+    EVP_MD_CTX_free(digest);
+    BIO_free(file);
+    return good;
+}
+
 static void set_options(SSL_CTX *ctx)
 {
     if (SSL_CTX_get_min_proto_version(ctx) < TLS1_2_VERSION)
@@ -107,7 +127,6 @@ static void set_options(SSL_CTX *ctx)
 
 static SSL_CTX *make_context(struct state *s, const struct config *c, const char *certificate, const char *key, char *err)
 {
-    static const unsigned char id[] = "imapd";
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     if (ctx == NULL)
         return fail(err, "OpenSSL", "");
@@ -126,7 +145,7 @@ static SSL_CTX *make_context(struct state *s, const struct config *c, const char
         file = c->tls_client_ca;
     } else if (s->tickets != NULL && !tls_tickets_use(s->tickets, ctx))
         what = "tls-ticket-key";
-    if (what == NULL && SSL_CTX_set_session_id_context(ctx, id, sizeof id - 1) != 1)
+    if (what == NULL && !set_session_context(ctx, c))
         what = "OpenSSL";
     if (what == NULL)
         return ctx;

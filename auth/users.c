@@ -171,17 +171,28 @@ static int find_in_system(const char *name, struct candidate *u)
     return 1;
 }
 
+/* The system's databases are asked one after the other until one knows the name, so a name that is nowhere takes longer than one that
+ * is in the first: whoever is there has one looked for besides that is nowhere, and whoever is not, one that is there. */
+static void look_for_the_other(bool there)
+{
+    const char *const name = there ? "no-such-user" : "root";
+    (void)getpwnam(name);
+    (void)getspnam(name);
+}
+
 /* 1: found, 0: not, -1: a database that is configured cannot be read. */
 static int find(const struct config *c, const char *name, enum scram_hash hash, struct candidate *u)
 {
     int found = c->passwd_file != NULL ? find_in_file(c->passwd_file, name, hash, u) : 0;
     if (found == 0 && c->system_users) {
         found = find_in_system(name, u);
+        look_for_the_other(found == 1);
         if (u->like == NULL)
             u->like = somebodys_hash();
     } else if (found == 1 && c->system_users) {
-        (void)getpwnam(name);          /* SCRAM answers before it has computed anything: looking takes all users the same time */
+        const bool there = getpwnam(name) != NULL;     /* SCRAM answers before it has computed anything: looking takes all users the same time */
         (void)getspnam(name);
+        look_for_the_other(there);
     }
     if (found == 1 && u->refused == NULL) {
         if (u->account.uid == 0 || u->account.gid == 0)
