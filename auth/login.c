@@ -149,7 +149,7 @@ int login_password(struct monitor *m, const struct channel_request *r)
     to_z(name, r->field[2]);
     to_z(secret, r->field[3]);
     if (offered(m, OFFER_LOGIN_COMMAND | OFFER_PLAIN | OFFER_LOGIN))
-        result = users_check(m->config, name, secret, m->account, &why);
+        result = users_check(m->config, name, secret, m->peer->address, m->account, &why);
     explicit_bzero(secret, sizeof secret);
     if (result == USERS_GRANTED)
         result = act_as(m, name, authzid, &why);

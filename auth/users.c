@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "auth/hash.h"
+#include "auth/pam.h"
 #include "auth/passwd_line.h"
 #include "base/log.h"
 #include "base/xmalloc.h"
@@ -223,14 +224,17 @@ static void spend(const char *like, const char *password)
         hash_spend(like, password);
 }
 
-enum users_result users_check(const struct config *c, const char *name, const char *password, struct account *account,
-                              const char **why)
+enum users_result users_check(const struct config *c, const char *name, const char *password, const char *address,
+                              struct account *account, const char **why)
 {
     struct candidate u = { 0 };
     enum users_result result = USERS_DENIED;
     const int found = find(c, name, SCRAM_SHA_256, &u);
+    const bool by_pam = c->pam_service != NULL && !(found == 1 && !u.account.system);      /* users of the passwd-file are not PAM's */
     int right = 0;
-    if (u.hash != NULL)
+    if (by_pam)
+        right = pam_check(c->pam_service, name, password, address);
+    else if (u.hash != NULL)
         right = check(u.hash, password);
     else
         spend(u.like, password);
@@ -242,7 +246,7 @@ enum users_result users_check(const struct config *c, const char *name, const ch
         *why = "unknown";
     } else if (u.refused != NULL) {
         *why = u.refused;
-    } else if (u.passwordless != NULL) {
+    } else if (u.passwordless != NULL && !by_pam) {
         *why = u.passwordless;
     } else if (right == 1) {
         result = USERS_GRANTED;

@@ -40,6 +40,7 @@ static const struct setting settings[] = {
     { "mechanisms", NULL, K_LIST, AT(mechanisms) },
     { "administrators", NULL, K_LIST, AT(administrators) },
     { "anonymous-user", NULL, K_STRING, AT(anonymous_user) },
+    { "pam-service", NULL, K_STRING, AT(pam_service) },
     { "gssapi-keytab", NULL, K_STRING, AT(gssapi_keytab) },
     { "gssapi-service", "imap", K_STRING, AT(gssapi_service) },
     { "tls-certificate", NULL, K_LIST, AT(tls_certificate) },

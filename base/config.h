@@ -24,6 +24,7 @@ struct config {
     char *mechanisms;           /* mechanisms: space-separated names; NULL: all that the other settings make possible, but SCRAM-SHA-1 */
     char *administrators;       /* administrators: users who may act as any other (authorization identity) */
     char *anonymous_user;       /* anonymous-user: who AUTHENTICATE ANONYMOUS becomes, if mechanisms names it */
+    char *pam_service;          /* pam-service: who checks passwords of the system's users; NULL: shadow(5) */
     char *gssapi_keytab;        /* gssapi-keytab: file with the service's keys; NULL: no GSSAPI */
     char *gssapi_service;       /* gssapi-service = imap: the first part of its principal, before hostname */
     char *tls_certificate;      /* tls-certificate: PEM files, the first for clients that name no other server; NULL: no TLS */
