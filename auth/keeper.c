@@ -42,15 +42,14 @@ static int wait_for(pid_t session, const sigset_t *set)
     }
 }
 
-/* The locker ends by itself, as its session has; anything else has no business to be there, but for a TLS relay, which has a process
- * group of its own. */
+/* The locker ends by itself, as its session has; anything else has no business to be there. (A TLS relay is init's: relay.c.) */
 static bool nobody_left(void)
 {
     enum { STEPS = 500 };
     const struct timespec step = { 0, 10000000 };
     for (int i = 0; i < STEPS; i++) {
         pid_t got;
-        while ((got = waitpid(0, NULL, WNOHANG)) > 0)
+        while ((got = waitpid(-1, NULL, WNOHANG)) > 0)
             continue;
         if (got < 0 && errno == ECHILD)
             return true;
@@ -107,6 +106,7 @@ enum keeper keeper_split(int *report, struct buf *unread)
         result = keep(pid, ends[0], &set, unread);
     else
         log_error("fork: %s", strerror(errno));
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);       /* a relay that STARTTLS makes now is init's too */
     sigprocmask(SIG_SETMASK, &before, NULL);
     return result;
 }

@@ -124,16 +124,22 @@ static _Noreturn void run(const struct config *c, int plain, int talk)
     _exit(0);
 }
 
-static pid_t start_cold(const struct config *c, const int plain[2], const int talk[2], int channel)
+/* A grandchild, which init adopts: it lives on with the session, and is none of the processes that a session may leave behind. */
+static int start_cold(const struct config *c, const int plain[2], const int talk[2], int channel)
 {
-    const pid_t pid = fork();
-    if (pid != 0)
-        return pid;
+    const pid_t between = fork();
+    if (between != 0) {
+        while (between > 0 && waitpid(between, NULL, 0) < 0 && errno == EINTR)
+            continue;
+        return between > 0 ? 0 : -1;
+    }
+    if (fork() != 0)
+        _exit(0);                      /* if that failed, nobody reports that he is ready */
     close(plain[0]);
     close(talk[0]);
     if (channel >= 0)
         close(channel);
-    (void)setpgid(0, 0);               /* no part of a session: the keeper waits for those of its own group */
+    (void)setpgid(0, 0);               /* a signal to the session's group is not for it */
     run(c, plain[1], talk[1]);
 }
 
@@ -150,14 +156,13 @@ int relay_start(struct relay *r, const struct config *c, int channel)
         close(plain[1]);
         return -1;
     }
-    *r = (struct relay){ 0, plain[0], talk[0], false };
+    *r = (struct relay){ plain[0], talk[0], false };
     const int handed[WARM_FDS] = { STDIN_FILENO, STDOUT_FILENO, plain[1], talk[1] };
     r->warm = warm_hand_over(c, handed) == 0;
-    if (!r->warm)
-        r->pid = start_cold(c, plain, talk, channel);
+    const int failed = !r->warm && start_cold(c, plain, talk, channel) != 0;
     close(plain[1]);
     close(talk[1]);
-    if (r->pid >= 0)
+    if (!failed)
         return 0;
     log_error("fork: %s", strerror(errno));
     relay_drop(r);
@@ -202,13 +207,9 @@ int relay_finish(struct relay *r, const struct peer *p, int timeout_ms, struct t
     return failed ? -1 : 0;
 }
 
+/* It ends when it sees that nobody listens. */
 void relay_drop(struct relay *r)
 {
     close(r->plain);
     close(r->talk);
-    if (r->pid <= 0)
-        return;
-    (void)kill(r->pid, SIGKILL);
-    while (waitpid(r->pid, NULL, 0) < 0 && errno == EINTR)
-        continue;
 }

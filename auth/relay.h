@@ -8,7 +8,6 @@
 /* The monitor's side of the TLS relay: a process that alone holds the private key and libssl, is confined like the greeter, and
  * hands octets between the client and a socket pair, the other end of which all other processes see as the connection. */
 struct relay {
-    pid_t pid;
     int plain, talk;               /* our end of the plaintext; where it reports */
     bool warm;                     /* a fork of a warm relay (warm.h) */
 };
