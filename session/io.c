@@ -203,6 +203,10 @@ static enum io_status inflate_some(struct io *io)
 /* What the wire has, once it is readable. OTHER: that did not become any octets of input yet. */
 static enum io_status read_some(struct io *io)
 {
+    if (io_too_much(io)) {
+        io->eof = true;
+        return IO_EOF;
+    }
     char wire[CHUNK], *room = io->compress != NULL ? wire : buf_room(&io->input, CHUNK);
     ssize_t n;
     do

@@ -15,6 +15,7 @@ struct io {
     char tail[32];                   /* the end of a line that was TOO_LONG: it may announce a literal */
     size_t tail_n;
     uint64_t octets_in, octets_out;  /* on the wire */
+    uint64_t octets_most;            /* 0: any number; else input ends when octets_in has come to it */
     uint64_t flushes;                /* how often output was written: what is told cannot be taken back */
     bool eof, failed;                /* no more input; output cannot be written */
     bool utf8;                       /* mailbox names are UTF-8, quoted strings may be (RFC 9051, RFC 6855) */
@@ -56,5 +57,6 @@ enum io_status io_some(struct io *io, char *to, size_t n, size_t *got, int timeo
 /* Waits for input, or for other (-1: none) to become readable: IO_OTHER then. */
 enum io_status io_wait(struct io *io, int other, int timeout_ms);
 int64_t io_now_ms(void);             /* monotonic clock */
+static inline bool io_too_much(const struct io *io) { return io->octets_most != 0 && io->octets_in >= io->octets_most; }
 struct str io_pending(const struct io *io);
 #endif
