@@ -15,6 +15,7 @@
 #include <string.h>
 #include "base/xmalloc.h"
 #include "store/mime_lex.h"
+#include "store/text_private.h"
 
 enum { BOUNDARY_MAX = 200, HEAD_MAX = BOUNDARY_MAX + 8 };     /* RFC 2046: 70 */
 
@@ -36,7 +37,7 @@ struct mime_parser {
     struct open_part open[MIME_DEPTH];
     size_t depth;                   /* of open */
     size_t parts, boundaries;       /* made so far; on the stack */
-    bool in_header, no_envelopes;
+    bool in_header, for_search;
     bool part_due;                  /* a boundary was the last line: a part begins if anything follows */
     struct buf header;              /* of the part on top */
     size_t header_at_line;          /* header.len when the line began */
@@ -84,9 +85,9 @@ struct mime_parser *mime_parser_new(struct arena *a)
     return p;
 }
 
-void mime_parser_no_envelopes(struct mime_parser *p)
+void mime_parser_for_search(struct mime_parser *p)
 {
-    p->no_envelopes = true;
+    p->for_search = true;
 }
 
 static int header_field(void *ctx, struct str name, struct str value, struct str whole)
@@ -95,7 +96,7 @@ static int header_field(void *ctx, struct str name, struct str value, struct str
     struct mime_part *part = &p->open[p->depth - 1].node->part;
     (void)whole;
     mime_part_field(part, name, value, p->arena);
-    if (part->envelope && !p->no_envelopes) mime_envelope_field(part->envelope, name, value, p->arena);
+    if (part->envelope && !p->for_search) mime_envelope_field(part->envelope, name, value, p->arena);
     return 0;
 }
 
@@ -242,11 +243,51 @@ static void line_part(struct mime_parser *p, const char *bytes, size_t n)
     p->line_size += n;
 }
 
+/* Passes lines of a body none of which can be a boundary, without counting them. At the beginning of a line; returns how many octets
+ * they are: up to the beginning of another. */
+static size_t pass_lines(struct mime_parser *p, const char *bytes, size_t n)
+{
+    const char *stop = p->boundaries && *bytes == '-' ? bytes : NULL;
+    struct finder boundary;
+
+    if (!stop && p->boundaries) {
+        finder_init(&boundary, STR("\n--"));
+        stop = finder_find(&boundary, bytes, n);
+        stop = stop ? stop + 1 : NULL;
+    }
+    if (!stop && (stop = memrchr(bytes, '\n', n)) != NULL) stop++;
+    if (!stop || stop == bytes) return 0;
+    p->line_start += (uint64_t)(stop - bytes);
+    p->previous_end = stop - bytes > 1 && stop[-2] == '\r' ? 2 : 1;
+    p->last = '\n';
+    return (size_t)(stop - bytes);
+}
+
+/* Takes lines of a header where no boundary is looked for, up to the blank line. At the beginning of a line; returns how many octets. */
+static size_t take_lines(struct mime_parser *p, const char *bytes, size_t n)
+{
+    const char *stop = bytes[0] == '\n' || bytes[0] == '\r' ? NULL : bytes, *const end = bytes + n;
+
+    while (stop && (stop = memchr(stop, '\n', (size_t)(end - stop))) != NULL
+           && ++stop < end && *stop != '\n' && (*stop != '\r' || stop + 1 == end || stop[1] != '\n')) ;
+    if (!stop || (size_t)(stop - bytes) > MIME_HEADER - p->header.len) return 0;
+    buf_add(&p->header, bytes, (size_t)(stop - bytes));
+    p->line_start += (uint64_t)(stop - bytes);
+    p->previous_end = stop - bytes > 1 && stop[-2] == '\r' ? 2 : 1;
+    p->last = '\n';
+    return (size_t)(stop - bytes);
+}
+
 void mime_parser_feed(struct mime_parser *p, const char *bytes, size_t n)
 {
     const char *const end = bytes + n;
 
     while (bytes < end) {
+        if (p->for_search && p->line_size == 0 && !p->part_due) {
+            if (!p->in_header) bytes += pass_lines(p, bytes, (size_t)(end - bytes));
+            else if (!p->boundaries) bytes += take_lines(p, bytes, (size_t)(end - bytes));
+        }
+        if (bytes == end) break;
         const char *lf = memchr(bytes, '\n', (size_t)(end - bytes));
         const size_t size = (size_t)((lf ? lf + 1 : end) - bytes);
         line_part(p, bytes, size);

@@ -28,6 +28,7 @@ struct search {
     struct mime_part *root;
     struct arena *arena;
     int64_t now;
+    bool line_ends;                   /* a text that is looked for has some: they must be as the client sees them */
 };
 
 /* ---- the message in hand ------------------------------------------------------------------------------------------------ */
@@ -71,7 +72,9 @@ static bool read_into(struct search *s, struct buf *to, uint64_t n)
 static bool need_body(struct search *s)
 {
     if (s->has_body) return true;
-    return s->has_body = read_into(s, &s->body, s->message.size);
+    if (s->line_ends) return s->has_body = read_into(s, &s->body, s->message.size);
+    if (mailbox_read_text(s->mailbox, &s->message, &s->body, s->error) != 0) return give_up(s);
+    return s->has_body = true;
 }
 
 static bool need_header(struct search *s, struct str *out)
@@ -131,7 +134,7 @@ static bool need_root(struct search *s)
         if (s->root) return s->has_root = true;
     }
     struct mime_parser *p = mime_parser_new(s->arena);
-    mime_parser_no_envelopes(p);
+    mime_parser_for_search(p);
     if (small) mime_parser_feed(p, s->body.data, s->body.len);
     else ok = parse_large(s, p);
     s->root = mime_parser_finish(p);
@@ -215,7 +218,9 @@ static bool match_content(struct search *s, const struct search_key *k)
 {
     if (!need_root(s)) return false;
     for (size_t i = 0; i < k->needle_count; i++) {
-        const int rc = text_search(s->root, k->needles[i], k->type == SEARCH_TEXT, read_message, s);
+        const bool headers = k->type == SEARCH_TEXT;
+        const int rc = s->has_body ? text_search_in(s->root, k->needles[i], headers, s->body.data ? buf_str(&s->body) : STR(""))
+                                   : text_search(s->root, k->needles[i], headers, read_message, s);
         if (rc < 0) return give_up(s);
         if (rc == 0) return false;
     }
@@ -426,12 +431,21 @@ void search_narrow(const struct mailbox *m, const struct search_key *k, uint32_t
     if (high < *last) *last = high;
 }
 
+static bool has_line_ends(const struct search_key *k)
+{
+    for (size_t i = 0; i < k->child_count; i++)
+        if (has_line_ends(&k->children[i])) return true;
+    for (size_t i = 0; i < k->text.n; i++)
+        if (k->text.p[i] == '\r' || k->text.p[i] == '\n') return true;
+    return false;
+}
+
 /* ---- running -------------------------------------------------------------------------------------------------------------------- */
 
 /* Messages from *seq on, until a batch of matches is full, enough were read, or last is done. */
 static size_t run_batch(struct search *s, const struct search_key *program, uint32_t *seq, uint32_t last, uint32_t *matches)
 {
-    enum { READS = 64 };
+    enum { READS = 256 };
     size_t n = 0;
 
     for (unsigned reads = 0; *seq <= last && n < BATCH && reads < READS && !s->failed; ++*seq) {
@@ -452,6 +466,7 @@ int search_run(struct mailbox *m, struct search_key *program, int (*found)(void 
     bool stopped = false;
 
     prepare(program);
+    s.line_ends = has_line_ends(program);
     s.arena = arena_new();
     search_narrow(m, program, &seq, &last);
     while (seq <= last && !stopped && !s.failed) {

@@ -30,6 +30,8 @@ bool text_needle_in_header(const struct text_needle *n, struct str value);    /*
  * failure. headers: look in the message header and those of parts too (TEXT), else BODY. 1 found, 0 not, -1 read failed. */
 typedef long (*text_read)(void *ctx, uint64_t offset, char *to, size_t n);
 int text_search(const struct mime_part *root, const struct text_needle *n, bool headers, text_read read, void *ctx);
+/* The same in a message that is in memory, whose octets root was parsed from. 1 found, 0 not. */
+int text_search_in(const struct mime_part *root, const struct text_needle *n, bool headers, struct str message);
 /* Decodes base64 or quoted-printable (any other encoding: copies) of a whole part. */
 void text_decode_transfer(struct buf *out, struct str encoding, struct str in);
 #endif
