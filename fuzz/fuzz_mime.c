@@ -39,6 +39,31 @@ static void search(const struct mime_part *root, const char *data, size_t size, 
     compare(root, mime_parser_finish(p));
 }
 
+/* With LF counted as CRLF: as the same with CRLFs. */
+static void count_lf(const char *data, size_t size, size_t step, struct arena *a)
+{
+    struct buf crlf = { 0 }, packed = { 0 }, again = { 0 };
+    struct mime_parser *p = mime_parser_new(a);
+
+    mime_parser_lf_is_crlf(p);
+    for (size_t i = 0; i < size; i++) {
+        if (data[i] == '\n' && (i == 0 || data[i - 1] != '\r')) buf_addc(&crlf, '\r');
+        buf_addc(&crlf, data[i]);
+    }
+    for (size_t i = 0; i < size; i += step) mime_parser_feed(p, data + i, size - i < step ? size - i : step);
+    if (mime_parser_size(p) != crlf.len) abort();
+    const struct mime_part *root = mime_parser_finish(p);
+    const struct mime_part *same = parse(crlf.data ? crlf.data : "", crlf.len, crlf.len ? crlf.len : 1, a);
+    compare(root, same);
+    if (root->lines != same->lines) abort();
+    mime_pack(&packed, root);
+    mime_pack(&again, same);
+    if (!str_eq(buf_str(&packed), buf_str(&again))) abort();
+    buf_free(&crlf);
+    buf_free(&packed);
+    buf_free(&again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct arena *a = arena_new();
@@ -50,6 +75,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check(root, 0, size);
     search(root, bytes, size, size ? size : 1, a);
     search(root, bytes, size, size % 11 + 1, a);
+    count_lf(bytes, size, size ? size : 1, a);
+    count_lf(bytes, size, size % 13 + 1, a);
     mime_pack(&whole, root);
     mime_pack(&pieces, parse(bytes, size, size % 7 + 1, a));
     if (!str_eq(buf_str(&whole), buf_str(&pieces))) abort();

@@ -33,8 +33,8 @@ void io_free(struct io *io);
 void io_compress(struct io *io, struct compress *c);
 /* Room for n octets of output, written out first when the buffer is large. */
 void io_flush(struct io *io);
-void io_add(struct io *io, const void *p, size_t n);
-void io_puts(struct io *io, const char *z);
+static inline void io_add(struct io *io, const void *p, size_t n) { buf_add(&io->output, p, n); }
+static inline void io_puts(struct io *io, const char *z) { buf_add(&io->output, z, strlen(z)); }
 void io_printf(struct io *io, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void io_number(struct io *io, uint64_t n);
 /* Writes what is waiting if that can be done at once: it is little, and there is room for it. */

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/octets.h"
 #include "base/xmalloc.h"
 #include "store/content_private.h"
 #include "store/mbox_meta.h"
-#include "store/text_private.h"
 
 void content_unlocked(struct content *c)
 {
@@ -48,14 +48,8 @@ static void show_nuls(char *p, size_t n)
 static void add_unquoted(struct buf *out, const char *p, size_t n)
 {
     const char *const end = p + n, *from = p, *at = p;
-    struct finder finder;
-    finder_init(&finder, STR(">FROM "));
-    while ((at = finder_find(&finder, at, (size_t)(end - at))) != NULL) {
+    while ((at = octets_find(at, (size_t)(end - at), ">From ", 6)) != NULL) {
         const char *line = at;
-        if (memcmp(at, ">From ", 6) != 0) {
-            at++;
-            continue;
-        }
         while (line > from && line[-1] == '>')
             line--;
         if (line == p || line[-1] == '\n') {

@@ -109,7 +109,7 @@ void mailbox_cache_get(struct mailbox *m, const struct message *msg, struct str 
 void mailbox_cache_put(struct mailbox *m, const struct message *msg, struct str blob);
 void mailbox_cache_flush(struct mailbox *m);
 /* The same for other things that the index keeps of a message: each caller knows what its blob says. */
-enum mailbox_note { NOTE_STRUCTURE, NOTE_PREVIEW, NOTE_IDS };
+enum mailbox_note { NOTE_STRUCTURE, NOTE_PREVIEW, NOTE_IDS, NOTE_FIELDS, NOTE_SORT };
 void mailbox_note_get(struct mailbox *m, const struct message *msg, enum mailbox_note kind, struct str *out);
 void mailbox_note_put(struct mailbox *m, const struct message *msg, enum mailbox_note kind, struct str blob);
 

@@ -13,9 +13,9 @@
 #include "store/mime.h"
 #include <stdlib.h>
 #include <string.h>
+#include "base/octets.h"
 #include "base/xmalloc.h"
 #include "store/mime_lex.h"
-#include "store/text_private.h"
 
 enum { BOUNDARY_MAX = 200, HEAD_MAX = BOUNDARY_MAX + 8 };     /* RFC 2046: 70 */
 
@@ -37,12 +37,13 @@ struct mime_parser {
     struct open_part open[MIME_DEPTH];
     size_t depth;                   /* of open */
     size_t parts, boundaries;       /* made so far; on the stack */
-    bool in_header, for_search;
+    bool in_header, for_search, lf_is_crlf;
     bool part_due;                  /* a boundary was the last line: a part begins if anything follows */
     struct buf header;              /* of the part on top */
     size_t header_at_line;          /* header.len when the line began */
     uint64_t line_start, lines;     /* offset of the line; line ends before it */
     uint64_t line_size;             /* what has come of it */
+    unsigned line_more;             /* 1: it counts as one octet more, its CR */
     unsigned previous_end;          /* octets of the line end before it: 0, 1, 2 */
     char last;                      /* octet before the next */
     bool keep_head;
@@ -88,6 +89,16 @@ struct mime_parser *mime_parser_new(struct arena *a)
 void mime_parser_for_search(struct mime_parser *p)
 {
     p->for_search = true;
+}
+
+void mime_parser_lf_is_crlf(struct mime_parser *p)
+{
+    p->lf_is_crlf = true;
+}
+
+uint64_t mime_parser_size(const struct mime_parser *p)
+{
+    return p->line_start + p->line_size;
 }
 
 static int header_field(void *ctx, struct str name, struct str value, struct str whole)
@@ -217,7 +228,7 @@ static void line_end(struct mime_parser *p)
         if (p->in_header && p->header.len > p->header_at_line) p->header.len = p->header_at_line;
         boundary(p, (size_t)level, closing);
     } else if (p->in_header && is_blank(p)) {
-        header_end(p, p->line_start + p->line_size, p->lines + 1);
+        header_end(p, p->line_start + p->line_size + p->line_more, p->lines + 1);
     }
 }
 
@@ -243,23 +254,34 @@ static void line_part(struct mime_parser *p, const char *bytes, size_t n)
     p->line_size += n;
 }
 
-/* Passes lines of a body none of which can be a boundary, without counting them. At the beginning of a line; returns how many octets
- * they are: up to the beginning of another. */
+/* Counts whole lines, which are neither boundaries nor blank ones of a header. */
+static void count_lines(struct mime_parser *p, const char *bytes, size_t n)
+{
+    const size_t lines = octets_count(bytes, n, '\n');
+    size_t bare = 0;
+
+    if (p->lf_is_crlf) {
+        bare = lines;
+        for (const char *cr = bytes, *const end = bytes + n; (cr = memchr(cr, '\r', (size_t)(end - cr))) != NULL; cr++)
+            bare -= cr + 1 < end && cr[1] == '\n';
+        bare -= n > 0 && bytes[0] == '\n' && p->last == '\r';
+    }
+    p->lines += lines;
+    p->line_start += n + bare;
+    p->previous_end = (n > 1 ? bytes[n - 2] : p->last) == '\r' || p->lf_is_crlf ? 2 : 1;
+    p->last = '\n';
+}
+
+/* Passes lines of a body none of which can be a boundary. At the beginning of a line; returns how many octets they are: up to the
+ * beginning of another. */
 static size_t pass_lines(struct mime_parser *p, const char *bytes, size_t n)
 {
     const char *stop = p->boundaries && *bytes == '-' ? bytes : NULL;
-    struct finder boundary;
 
-    if (!stop && p->boundaries) {
-        finder_init(&boundary, STR("\n--"));
-        stop = finder_find(&boundary, bytes, n);
-        stop = stop ? stop + 1 : NULL;
-    }
+    if (!stop && p->boundaries && (stop = octets_find(bytes, n, "\n--", 3)) != NULL) stop++;
     if (!stop && (stop = memrchr(bytes, '\n', n)) != NULL) stop++;
     if (!stop || stop == bytes) return 0;
-    p->line_start += (uint64_t)(stop - bytes);
-    p->previous_end = stop - bytes > 1 && stop[-2] == '\r' ? 2 : 1;
-    p->last = '\n';
+    count_lines(p, bytes, (size_t)(stop - bytes));
     return (size_t)(stop - bytes);
 }
 
@@ -268,13 +290,11 @@ static size_t take_lines(struct mime_parser *p, const char *bytes, size_t n)
 {
     const char *stop = bytes[0] == '\n' || bytes[0] == '\r' ? NULL : bytes, *const end = bytes + n;
 
-    while (stop && (stop = memchr(stop, '\n', (size_t)(end - stop))) != NULL
-           && ++stop < end && *stop != '\n' && (*stop != '\r' || stop + 1 == end || stop[1] != '\n')) ;
+    while (stop && (stop = memchr(stop, '\n', (size_t)(end - stop))) != NULL)
+        if (++stop == end || *stop == '\n' || (*stop == '\r' && (stop + 1 == end || stop[1] == '\n'))) break;
     if (!stop || (size_t)(stop - bytes) > MIME_HEADER - p->header.len) return 0;
     buf_add(&p->header, bytes, (size_t)(stop - bytes));
-    p->line_start += (uint64_t)(stop - bytes);
-    p->previous_end = stop - bytes > 1 && stop[-2] == '\r' ? 2 : 1;
-    p->last = '\n';
+    count_lines(p, bytes, (size_t)(stop - bytes));
     return (size_t)(stop - bytes);
 }
 
@@ -283,7 +303,7 @@ void mime_parser_feed(struct mime_parser *p, const char *bytes, size_t n)
     const char *const end = bytes + n;
 
     while (bytes < end) {
-        if (p->for_search && p->line_size == 0 && !p->part_due) {
+        if (p->line_size == 0 && !p->part_due) {
             if (!p->in_header) bytes += pass_lines(p, bytes, (size_t)(end - bytes));
             else if (!p->boundaries) bytes += take_lines(p, bytes, (size_t)(end - bytes));
         }
@@ -293,10 +313,12 @@ void mime_parser_feed(struct mime_parser *p, const char *bytes, size_t n)
         line_part(p, bytes, size);
         if (lf) {
             const char before = lf > bytes ? lf[-1] : p->last;
+            const bool cr = p->line_size > 1 && before == '\r';
+            p->line_more = p->lf_is_crlf && !cr;
             line_end(p);
-            p->previous_end = p->line_size > 1 && before == '\r' ? 2 : 1;
-            p->line_start += p->line_size;
-            p->line_size = 0;
+            p->previous_end = cr || p->line_more ? 2 : 1;
+            p->line_start += p->line_size + p->line_more;
+            p->line_size = p->line_more = 0;
             p->lines++;
         }
         bytes += size;

@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/xmalloc.h"
 #include "store/date.h"
+#include "store/fields.h"
 #include "store/mime_lex.h"
 #include "store/object_id.h"
 
@@ -22,7 +23,7 @@ struct search {
     struct store_error *error;
     bool failed;                      /* error is set */
     uint32_t seq;                     /* the message in hand, and what is known of it */
-    bool has_record, has_header, has_body, has_root, has_ids, gone;
+    bool has_record, has_header, has_body, has_root, has_ids, has_fields, gone;
     struct message message;
     struct buf header, body;
     struct mime_part *root;
@@ -36,8 +37,8 @@ struct search {
 static void take(struct search *s, uint32_t seq)
 {
     s->seq = seq;
-    s->has_record = s->has_header = s->has_body = s->has_ids = s->gone = false;
-    if (s->has_root) arena_reset(s->arena);
+    if (s->has_root || s->has_fields) arena_reset(s->arena);
+    s->has_record = s->has_header = s->has_body = s->has_ids = s->has_fields = s->gone = false;
     s->has_root = false;
 }
 
@@ -85,6 +86,20 @@ static bool need_header(struct search *s, struct str *out)
     *out = buf_str(s->has_body ? &s->body : &s->header);
     if (out->n > n) out->n = (size_t)n;
     return true;
+}
+
+/* Fields of the header, with all of that name. */
+static bool need_field(struct search *s, struct str name, struct str *out)
+{
+    if (!need_record(s)) return false;
+    if (s->has_body || s->has_header || !fields_kept(name)) return need_header(s, out);
+    struct sort_fields sort;
+    const bool subject = str_ieq(name, STR("subject"));
+    const int rc = subject ? message_sort_fields(s->mailbox, &s->message, s->arena, &sort, s->error)
+                           : message_fields(s->mailbox, &s->message, s->arena, out, s->error);
+    if (rc > 0 && subject) *out = sort.subjects;
+    s->has_fields = true;
+    return rc > 0 || (rc < 0 ? give_up(s) : need_header(s, out));
 }
 
 static long read_message(void *ctx, uint64_t offset, char *to, size_t n)
@@ -182,7 +197,8 @@ static bool match_header(struct search *s, const struct search_key *k)
     struct field_search f = { k, false };
     struct str header;
 
-    if (!need_header(s, &header)) return false;
+    if (!need_field(s, k->field, &header)) return false;
+    if (k->needle_count == 1 && !text_needle_may_be(k->needles[0], header)) return false;
     mime_header_each(header, match_field, &f);
     return f.found;
 }
@@ -203,7 +219,7 @@ static bool sent_day(struct search *s, int64_t *day)
     int64_t date;
     int zone;
 
-    if (!need_header(s, &header)) return false;
+    if (!need_field(s, STR("date"), &header)) return false;
     mime_header_each(header, first_date, &value);
     if (!value.p) return false;
     if (mime_date_parse(value, &date, &zone) != 0) {
@@ -451,7 +467,7 @@ static size_t run_batch(struct search *s, const struct search_key *program, uint
     for (unsigned reads = 0; *seq <= last && n < BATCH && reads < READS && !s->failed; ++*seq) {
         take(s, *seq);
         if (match(s, program) && need_record(s)) matches[n++] = *seq;
-        if (s->has_header || s->has_body || s->has_root || s->has_ids) reads++;
+        if (s->has_header || s->has_body || s->has_root || s->has_ids || s->has_fields) reads++;
     }
     mailbox_read_end(s->mailbox);
     return n;

@@ -317,7 +317,7 @@ static void decode(struct buf *out, struct str value, struct charset_cache *cach
     struct word w;
 
     while (p < end) {
-        const char *mark = memmem(p, (size_t)(end - p), "=?", 2);
+        const char *mark = octets_find(p, (size_t)(end - p), "=?", 2);
         if (!mark) break;
         if (!word_parse(&w, mark, end)) {
             p = mark + 2;
@@ -341,9 +341,9 @@ void text_decode_header(struct buf *out, struct str value)
     charset_cache_free(&cache);
 }
 
-void text_decode_words(struct buf *out, struct str value)
+void text_decode_words(struct buf *out, struct str value, struct charset_cache *kept)
 {
-    struct charset_cache cache = { .n = 0 };
-    decode(out, value, &cache, false);
-    charset_cache_free(&cache);
+    struct charset_cache own = { .n = 0 };
+    decode(out, value, kept ? kept : &own, false);
+    charset_cache_free(&own);
 }

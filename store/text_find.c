@@ -355,13 +355,16 @@ void text_needle_find(struct text_needle *n)
 }
 
 /* What decoding does more than unfold: encoded words, octets that are not ASCII, lone CRs that vanish. */
+bool text_needle_may_be(const struct text_needle *n, struct str fields)
+{
+    return has_word(n, fields.p, fields.n) || !is_plain_header(fields.p, fields.n);
+}
+
 bool is_plain_header(const char *p, size_t n)
 {
     const char *const end = p + n;
-    struct finder encoded;
 
-    finder_init(&encoded, STR("=?"));
-    if (!all_ascii(p, n) || finder_find(&encoded, p, n) != NULL) return false;
+    if (!all_ascii(p, n) || octets_find(p, n, "=?", 2) != NULL) return false;
     for (const char *cr = p; (cr = memchr(cr, '\r', (size_t)(end - cr))) != NULL; cr++)
         if (cr + 1 == end || cr[1] != '\n') return false;
     return true;

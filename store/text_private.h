@@ -1,23 +1,11 @@
 #ifndef STORE_TEXT_PRIVATE_H
 #define STORE_TEXT_PRIVATE_H
 #include <iconv.h>
+#include "base/octets.h"
 #include "store/decode.h"
 #include "store/text.h"
 
 /* The streaming parts that text.h is made of: each takes octets in pieces of any size and appends what they give. */
-
-/* 16 octets at once, by the compiler's vector extensions. */
-typedef unsigned char vector __attribute__((vector_size(16)));
-typedef uint64_t vector64 __attribute__((vector_size(16)));
-/* Place of the first octet that is not 0, of 16 that are not all 0. */
-static inline unsigned first_octet(vector64 v)
-{
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    return v[0] ? (unsigned)__builtin_ctzll(v[0]) / 8 : 8 + (unsigned)__builtin_ctzll(v[1]) / 8;
-#else
-    return v[0] ? (unsigned)__builtin_clzll(v[0]) / 8 : 8 + (unsigned)__builtin_clzll(v[1]) / 8;
-#endif
-}
 
 /* ---- charset to UTF-8 */
 enum { CHARSET_NAME = 40, CHARSET_CACHE = 16 };

@@ -269,7 +269,8 @@ int mailbox_read_text(struct mailbox *m, const struct message *msg, struct buf *
 
 static enum cache_kind kind_of(enum mailbox_note kind)
 {
-    return kind == NOTE_PREVIEW ? CACHE_PREVIEW : kind == NOTE_IDS ? CACHE_IDS : CACHE_STRUCTURE;
+    static const enum cache_kind kinds[] = { CACHE_STRUCTURE, CACHE_PREVIEW, CACHE_IDS, CACHE_FIELDS, CACHE_SORT };
+    return kinds[kind];
 }
 
 void mailbox_note_get(struct mailbox *m, const struct message *msg, enum mailbox_note kind, struct str *out)
