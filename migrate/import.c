@@ -235,7 +235,7 @@ static int prepare(struct import *im, struct store_error *e)
             return -1;
         im->uids = rc == 0;
         if (!im->uids)
-            printf("%s: the UIDs of %s are not kept: the mailbox has given its own\n", im->g->label, im->s->path);
+            printf("%s: the UIDs of %s are not kept: the mailbox has given its own, or they are of the future\n", im->g->label, im->s->path);
     }
     return 0;
 }

@@ -322,6 +322,8 @@ int delivery_commit(struct delivery *d, uint32_t *uidvalidity, uint32_t **uids, 
     return rc;
 }
 
+enum { DAY = 86400 };                /* a clock may be so wrong, as where an X-IMAPbase is believed */
+
 int delivery_uidvalidity(struct store *s, const struct mailbox_name *name, uint32_t uidvalidity, struct store_error *e)
 {
     struct box b;
@@ -333,7 +335,7 @@ int delivery_uidvalidity(struct store *s, const struct mailbox_name *name, uint3
     if (box_lock(&b, MBOX_LOCK_EXCLUSIVE, &rec, e) == 0) {
         if (rec.uidvalidity == uidvalidity)
             rc = 0;
-        else if (rec.uidnext > 1 || rec.file.size > 0 || uidvalidity == 0 || uidvalidity > time(NULL))
+        else if (rec.uidnext > 1 || rec.file.size > 0 || uidvalidity == 0 || uidvalidity > time(NULL) + DAY)
             rc = 1;
         else if (index_begin(s->index, true, &t, e) == 0) {
             rec.uidvalidity = uidvalidity;

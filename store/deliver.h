@@ -36,7 +36,7 @@ int parcel_write(struct parcel *p, const char *octets, struct meta_block *b, boo
 /* Writes all parcels to the mailbox, durably, all or none. *uids: array of d->n, the caller's. */
 int delivery_commit(struct delivery *d, uint32_t *uidvalidity, uint32_t **uids, struct store_error *e);
 /* For messages that bring their UIDs: makes this the mailbox's UIDVALIDITY, durably. 0: it has it (had it already). 1: it cannot, since
- * the mailbox gave UIDs already, or the number lies in the future. -1 with e. */
+ * the mailbox gave UIDs already, or the number lies more than a day in the future. -1 with e. */
 int delivery_uidvalidity(struct store *s, const struct mailbox_name *name, uint32_t uidvalidity, struct store_error *e);
 /* Raises UIDNEXT to at least this, so that a UID that was given where the messages come from is given to no other. 0 or -1. */
 int delivery_uidnext(struct store *s, const struct mailbox_name *name, uint32_t uidnext, struct store_error *e);
