@@ -229,8 +229,9 @@ static int all_folders(const struct migrate *m, struct store *store)
             own = has_folders(&f, f.names[i]) && is_empty(path) ? 0 : one(m, store, name.data, path);
         status = own > status ? own : status;
         free(path);
-        free(f.names[i]);
     }
+    while (f.n > 0)
+        free(f.names[--f.n]);
     free(f.names);
     buf_free(&name);
     return status;
