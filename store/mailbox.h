@@ -87,6 +87,8 @@ struct message {
 };
 /* STORE_EXPUNGED if it is gone. */
 int mailbox_message(struct mailbox *m, uint32_t seq, struct message *out, struct store_error *e);
+/* Up to n messages from seq on, one behind the other: as many as are at hand; 0: mailbox_message says why. */
+size_t mailbox_messages(struct mailbox *m, uint32_t seq, struct message *out, size_t n);
 
 /* Reading content. The message as the client sees it: CRLF line ends, bookkeeping fields hidden, quoting undone, NULs as
  * 0x80; offset 0 is its first octet, `size` its length. mailbox_read fills up to n octets from offset; *got is less than n

@@ -15,7 +15,7 @@
 #include "store/mime_lex.h"
 #include "store/object_id.h"
 
-enum { BATCH = 8192, SMALL = 1 << 20 };     /* matches between two looks up; octets of a message that is read whole */
+enum { BATCH = 8192, SMALL = 1 << 20, ROW = 64 };     /* matches between two looks up; octets of a message that is read whole; messages */
 enum cost { COST_SET, COST_RECORD, COST_HEADER, COST_CONTENT, COSTS };
 
 struct search {
@@ -25,6 +25,10 @@ struct search {
     uint32_t seq;                     /* the message in hand, and what is known of it */
     bool has_record, has_header, has_body, has_root, has_ids, has_fields, gone;
     struct message message;
+    struct message row[ROW];          /* records alone are wanted: of the messages from row_first on */
+    uint32_t row_first;
+    size_t row_n;
+    bool rows;
     struct buf header, body;
     struct mime_part *root;
     struct arena *arena;
@@ -40,6 +44,14 @@ static void take(struct search *s, uint32_t seq)
     if (s->has_root || s->has_fields) arena_reset(s->arena);
     s->has_record = s->has_header = s->has_body = s->has_ids = s->has_fields = s->gone = false;
     s->has_root = false;
+    if (!s->rows) return;
+    if (s->row_n == 0 || seq - s->row_first >= s->row_n) {
+        s->row_first = seq;
+        s->row_n = mailbox_messages(s->mailbox, seq, s->row, ROW);
+    }
+    if (s->row_n == 0) return;
+    s->message = s->row[seq - s->row_first];
+    s->has_record = true;
 }
 
 /* Something could not be had. A message that is gone is no failure, it just does not match. */
@@ -470,6 +482,7 @@ static size_t run_batch(struct search *s, const struct search_key *program, uint
         if (s->has_header || s->has_body || s->has_root || s->has_ids || s->has_fields) reads++;
     }
     mailbox_read_end(s->mailbox);
+    s->row_n = 0;                              /* flags may change */
     return n;
 }
 
@@ -481,7 +494,7 @@ int search_run(struct mailbox *m, struct search_key *program, int (*found)(void 
     uint32_t seq = 1, last = mailbox_exists(m), matches[BATCH];
     bool stopped = false;
 
-    prepare(program);
+    s.rows = prepare(program) == COST_RECORD;
     s.line_ends = has_line_ends(program);
     s.arena = arena_new();
     search_narrow(m, program, &seq, &last);

@@ -197,6 +197,26 @@ void mailbox_watch_clear(struct mailbox *m)
 
 /* ---- reading ------------------------------------------------------------------------------------------------------ */
 
+static struct message message_of(const struct mailbox *m, const struct message_record *r, uint32_t seq)
+{
+    return (struct message){ .uid = r->uid, .seq = seq, .flags = r->flags, .recent = mailbox_is_recent(m, r->uid),
+        .keywords = r->keywords, .modseq = r->modseq, .size = r->size, .header_size = r->header_size, .date = r->date,
+        .save_date = r->save_date, .zone = r->zone, .fingerprint = r->fingerprint };
+}
+
+size_t mailbox_messages(struct mailbox *m, uint32_t seq, struct message *out, size_t n)
+{
+    uint64_t start;
+    size_t k = 0;
+    const struct message_record *r = mailbox_record(m, mailbox_uid(m, seq), &start, NULL);
+    if (r == NULL)
+        return 0;
+    const struct message_record *const end = m->chunk + m->infos[m->info_at].count;
+    for (; r < end && k < n && seq + k <= m->exists && r->uid == m->uids[seq + k - 1]; r++, k++)
+        out[k] = message_of(m, r, seq + (uint32_t)k);
+    return k;
+}
+
 int mailbox_message(struct mailbox *m, uint32_t seq, struct message *out, struct store_error *e)
 {
     uint64_t start;
@@ -210,9 +230,7 @@ int mailbox_message(struct mailbox *m, uint32_t seq, struct message *out, struct
             *e = own;
         return -1;
     }
-    *out = (struct message){ .uid = uid, .seq = seq, .flags = r->flags, .recent = mailbox_is_recent(m, uid),
-        .keywords = r->keywords, .modseq = r->modseq, .size = r->size, .header_size = r->header_size, .date = r->date,
-        .save_date = r->save_date, .zone = r->zone, .fingerprint = r->fingerprint };
+    *out = message_of(m, r, seq);
     return 0;
 }
 

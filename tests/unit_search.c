@@ -46,6 +46,13 @@ int mailbox_message(struct mailbox *m, uint32_t seq, struct message *out, struct
     return 0;
 }
 
+size_t mailbox_messages(struct mailbox *m, uint32_t seq, struct message *out, size_t n)
+{
+    size_t k = 0;
+    for (; k < n && seq + k <= m->n && !m->list[seq + k - 1].gone; k++) out[k] = m->list[seq + k - 1].m;
+    return k;
+}
+
 int mailbox_read(struct mailbox *m, const struct message *msg, uint64_t offset, char *to, size_t n, size_t *got,
                  struct store_error *e)
 {
