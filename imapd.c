@@ -25,6 +25,7 @@
 #include "base/config.h"
 #include "base/log.h"
 #include "base/xmalloc.h"
+#include "doctor/doctor.h"
 #include "maint.h"
 #include "passwd.h"
 #include "session/session.h"
@@ -51,6 +52,7 @@ static const char usage[] =
     "       imapd [--config FILE] [--user NAME] --check [FILE...]\n"
     "       imapd [--config FILE] [--user NAME] [--backup DIR] --repair FILE...\n"
     "       imapd [--config FILE] [--user NAME] --recover | --seal FILE...\n"
+    "       imapd --doctor [--user NAME] ... (see --doctor --help)\n"
     "       imapd --passwd ... NAME (see --passwd --help)\n"
     "       imapd --version | --help\n"
     "\n"
@@ -66,6 +68,7 @@ static const char usage[] =
     "  --seal          write UIDs into the mailbox files\n"
     "  --user NAME     as root: work as this user\n"
     "  --passwd        make or change an entry of the passwd-file\n"
+    "  --doctor        look for what is set up wrongly, and name what mends it\n"
     "  --version       print the version\n"
     "  --help          print this\n";
 
@@ -458,6 +461,8 @@ int main(int argc, char **argv)
         return EX_OSERR;
     if (passwd_wanted(argc, argv))
         return passwd_main(argc, argv, SYSCONFDIR "/imapd/imapd.conf");
+    if (doctor_wanted(argc, argv))
+        return doctor_main(argc, argv, SYSCONFDIR "/imapd/imapd.conf");
     parse_options(&options, argc, argv);
     (void)signal(SIGPIPE, SIG_IGN);
     if (!root || isatty(STDERR_FILENO))
