@@ -136,11 +136,11 @@ static void set_field(struct service *s, const char *key, const char *value)
     if (strcmp(key, "disable") == 0)
         s->enabled = strcmp(value, "yes") != 0;
     else if (strcmp(key, "user") == 0)
-        snprintf(s->user, sizeof s->user, "%s", value);
+        snprintf(s->user, sizeof s->user, "%.31s", value);
     else if (strcmp(key, "wait") == 0)
-        snprintf(s->wait, sizeof s->wait, "%s", value);
+        snprintf(s->wait, sizeof s->wait, "%.15s", value);
     else if (strcmp(key, "socket_type") == 0)
-        snprintf(s->type, sizeof s->type, "%s", value);
+        snprintf(s->type, sizeof s->type, "%.15s", value);
     else if (strcmp(key, "server") == 0)
         snprintf(s->server, sizeof s->server, "%s", value);
     else if (strcmp(key, "server_args") == 0)
