@@ -3,7 +3,7 @@
 #include <stdbool.h>
 
 /* imapd --doctor: looks at what a server needs to work and says what is wrong, with the command or setting that mends it. It
- * changes nothing. */
+ * changes no setting and no mail; an index found damaged is set aside, as by a session. */
 
 /* Is --doctor among the arguments? Then all of them are for doctor_main. */
 bool doctor_wanted(int argc, char **argv);

@@ -108,11 +108,27 @@ static void one(const struct patient *p, const char *cert, const char *key, bool
         report_found(p->report, MARK_ERROR, area, "name a key for each certificate in tls-key", "there is no key for %s", cert);
 }
 
+/* Where auth/module.h looks for it. */
+static void module(const struct patient *p)
+{
+    static const char name[] = "imapd-tls.so";
+    char path[4200];
+    const ssize_t n = readlink("/proc/self/exe", path, 4096);
+    path[n > 0 ? n : 0] = '\0';
+    char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        return;
+    snprintf(slash + 1, sizeof name, "%s", name);
+    if (access(path, R_OK) != 0 && access(PKGLIBDIR "/imapd-tls.so", R_OK) != 0)
+        report_found(p->report, MARK_ERROR, area, "install imapd again (make install)", "%s is not in %s: no TLS", name, PKGLIBDIR);
+}
+
 void examine_tls(const struct patient *p)
 {
     const struct config *c = p->config;
     if (c->tls_certificate == NULL)
         return;
+    module(p);
     if (!have_command("openssl")) {
         report_found(p->report, MARK_NOTE, area, "apt-get install openssl", "openssl(1) is not there: certificates were not looked at");
         return;
