@@ -27,6 +27,7 @@
 #include "base/xmalloc.h"
 #include "doctor/doctor.h"
 #include "maint.h"
+#include "migrate/migrate.h"
 #include "passwd.h"
 #include "session/session.h"
 #include "store/store.h"
@@ -42,6 +43,8 @@ struct options {
     const char *config;                /* NULL: the default place, which may be empty */
     bool preauth, tls;
     enum maint_task task;
+    bool migrating, moving_in, all;    /* --import or --export; --import; --all */
+    const char *format, *quoting;      /* of those */
     const char *user, *backup;         /* of the offline tools */
     char **files;
     int n;
@@ -54,6 +57,8 @@ static const char usage[] =
     "       imapd [--config FILE] [--user NAME] --recover | --seal FILE...\n"
     "       imapd --doctor [--user NAME] ... (see --doctor --help)\n"
     "       imapd --passwd ... NAME (see --passwd --help)\n"
+    "       imapd [--config FILE] [--user NAME] [--all] [--quoting mboxrd|mboxo] --import maildir|mbox|eml PATH MAILBOX\n"
+    "       imapd [--config FILE] [--user NAME] --export maildir|mbox|eml MAILBOX PATH\n"
     "       imapd --version | --help\n"
     "\n"
     "An IMAP server on standard input and output. As root, by inetd, xinetd or a systemd socket: login, then the user's mail.\n"
@@ -66,6 +71,10 @@ static const char usage[] =
     "  --repair        mend what can be mended without losing an octet, after a copy (beside the file or in --backup DIR)\n"
     "  --recover       finish a change that a crash interrupted\n"
     "  --seal          write UIDs into the mailbox files\n"
+    "  --import FORMAT bring messages from a maildir, an mbox or message files into a mailbox; run again, it goes on\n"
+    "  --all           of a maildir: its folders, too\n"
+    "  --quoting STYLE how an mbox to be imported quotes From_ lines, if not as the setting says\n"
+    "  --export FORMAT write a mailbox as a maildir, an mbox or message files\n"
     "  --user NAME     as root: work as this user\n"
     "  --passwd        make or change an entry of the passwd-file\n"
     "  --doctor        look for what is set up wrongly, and name what mends it\n"
@@ -74,22 +83,52 @@ static const char usage[] =
 
 static void set_task(struct options *o, enum maint_task task)
 {
-    if (o->task != MAINT_NONE) {
+    if (o->task != MAINT_NONE || o->migrating) {
         fputs(usage, stderr);
         exit(2);
     }
     o->task = task;
 }
 
+static void set_migration(struct options *o, bool moving_in, const char *format)
+{
+    set_task(o, MAINT_NONE);
+    o->migrating = true;
+    o->moving_in = moving_in;
+    o->format = format;
+}
+
+static bool offline(const struct options *o)
+{
+    return o->task != MAINT_NONE || o->migrating;
+}
+
+/* What belongs to a task is there, and nothing that belongs to another. */
+static bool fits(const struct options *o)
+{
+    enum source_kind kind;
+    if (o->migrating)
+        return o->n == 2 && o->backup == NULL && migrate_kind(o->format, &kind)
+            && (!o->all || (o->moving_in && kind == SOURCE_MAILDIR)) && (o->quoting == NULL || (o->moving_in && kind == SOURCE_MBOX
+                && (strcmp(o->quoting, "mboxo") == 0 || strcmp(o->quoting, "mboxrd") == 0)));
+    if (o->all || o->quoting != NULL)
+        return false;
+    return o->task == MAINT_NONE ? o->n == 0 && o->user == NULL && o->backup == NULL
+                                 : (o->n > 0 || o->task == MAINT_CHECK) && (o->backup == NULL || o->task == MAINT_REPAIR);
+}
+
 static void parse_options(struct options *o, int argc, char **argv)
 {
-    enum { CONFIG = 1, PREAUTH, TLS, CHECK, REPAIR, RECOVER, SEAL, USER, BACKUP, VERSION, HELP };
+    enum { CONFIG = 1, PREAUTH, TLS, CHECK, REPAIR, RECOVER, SEAL, USER, BACKUP, IMPORT, EXPORT, ALL, QUOTING,
+           VERSION, HELP };
     static const struct option names[] = {
         { "config", required_argument, NULL, CONFIG }, { "preauth", no_argument, NULL, PREAUTH },
         { "tls", no_argument, NULL, TLS },
         { "check", no_argument, NULL, CHECK }, { "repair", no_argument, NULL, REPAIR },
         { "recover", no_argument, NULL, RECOVER }, { "seal", no_argument, NULL, SEAL },
         { "user", required_argument, NULL, USER }, { "backup", required_argument, NULL, BACKUP },
+        { "import", required_argument, NULL, IMPORT }, { "export", required_argument, NULL, EXPORT },
+        { "all", no_argument, NULL, ALL }, { "quoting", required_argument, NULL, QUOTING },
         { "version", no_argument, NULL, VERSION }, { "help", no_argument, NULL, HELP }, { NULL, 0, NULL, 0 }
     };
     for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
@@ -103,6 +142,10 @@ static void parse_options(struct options *o, int argc, char **argv)
         case SEAL: set_task(o, MAINT_SEAL); break;
         case USER: o->user = optarg; break;
         case BACKUP: o->backup = optarg; break;
+        case IMPORT: set_migration(o, true, optarg); break;
+        case EXPORT: set_migration(o, false, optarg); break;
+        case ALL: o->all = true; break;
+        case QUOTING: o->quoting = optarg; break;
         case VERSION: puts("imapd " PACKAGE_VERSION); exit(0);
         case HELP: fputs(usage, stdout); exit(0);
         default: fputs(usage, stderr); exit(EX_USAGE);
@@ -110,10 +153,9 @@ static void parse_options(struct options *o, int argc, char **argv)
     }
     o->files = argv + optind;
     o->n = argc - optind;
-    if (o->task == MAINT_NONE ? o->n > 0 || o->user != NULL || o->backup != NULL
-                              : (o->n == 0 && o->task != MAINT_CHECK) || (o->backup != NULL && o->task != MAINT_REPAIR)) {
+    if (!fits(o)) {
         fputs(usage, stderr);
-        exit(o->task == MAINT_NONE ? EX_USAGE : 2);
+        exit(offline(o) ? 2 : EX_USAGE);
     }
 }
 
@@ -443,9 +485,16 @@ static int run_offline(const struct config *c, const struct options *o, bool roo
     };
     int status = 2;
     if (!root || become_user(c, &a, &locker_fd) == 0) {
+        struct migrate g = { .config = c, .account = &a, .import = o->moving_in, .all = o->all, .has_quoting = o->quoting != NULL,
+                             .mboxo = o->quoting != NULL && strcmp(o->quoting, "mboxo") == 0, .locker_fd = locker_fd };
         const struct maint m = { .task = o->task, .config = c, .account = &a, .backup_dir = o->backup, .locker_fd = locker_fd,
                                  .files = o->files, .n = o->n };
-        status = maint_run(&m);
+        if (o->migrating) {
+            (void)migrate_kind(o->format, &g.kind);
+            g.path = o->files[o->moving_in ? 0 : 1];
+            g.mailbox = o->files[o->moving_in ? 1 : 0];
+        }
+        status = o->migrating ? migrate_run(&g) : maint_run(&m);
     }
     account_free(&a);
     return status;
@@ -476,10 +525,10 @@ int main(int argc, char **argv)
     const char *path = options.config != NULL ? options.config : SYSCONFDIR "/imapd/imapd.conf";
     int status;
     if (config_read(&config, path, options.config == NULL, err, sizeof err) != 0) {
-        if (options.task != MAINT_NONE)
+        if (offline(&options))
             fprintf(stderr, "imapd: %s\n", err);
-        status = options.task != MAINT_NONE ? 2 : options.tls ? give_up_quietly(err) : give_up(err);
-    } else if (options.task != MAINT_NONE)
+        status = offline(&options) ? 2 : options.tls ? give_up_quietly(err) : give_up(err);
+    } else if (offline(&options))
         status = run_offline(&config, &options, root);
     else
         status = root ? run_as_root(&config, options.tls) : run_as_user(&config, options.preauth);

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sha2.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +35,7 @@ struct process_slot {
     uint64_t address, user;            /* user 0: not logged in */
     uint64_t started;                  /* /proc/PID/stat */
     int32_t pid;                       /* 0: free */
-    uint32_t pad;
+    uint32_t seen;                     /* now(), cut to 32 bits, when it was found to live */
 };
 struct table {
     char magic[8];
@@ -57,15 +58,15 @@ static int64_t now(void)
 
 static bool lock(const struct census *c)
 {
-    enum { TRIES = 100 };
-    const struct timespec step = { 0, 2000000 };
+    enum { TRIES = 1000 };
+    const struct timespec step = { 0, 1000000 };
     struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
     for (int i = 0; i < TRIES; i++) {
         if (fcntl(c->fd, F_OFD_SETLK, &whole) == 0)
             return true;
         (void)nanosleep(&step, NULL);
     }
-    log_warning("state-file: locked for too long; limits are passed over");
+    errno = EAGAIN;
     return false;
 }
 
@@ -74,11 +75,24 @@ static bool good(const struct table *t)
     return memcmp(t->magic, magic, sizeof magic) == 0 && t->version == VERSION && t->size == sizeof *t;
 }
 
+/* As long as the table, and with room for all of it: to write where a full file system has none would end this process. */
+static bool fit(int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return false;
+    if (st.st_size == (off_t)sizeof(struct table) && st.st_blocks * 512 >= st.st_size)
+        return true;
+    if (ftruncate(fd, 0) != 0)
+        return false;
+    errno = posix_fallocate(fd, 0, sizeof(struct table));
+    return errno == 0;
+}
+
 /* Under the lock: a file that is new, or of another version, is begun. */
 static bool begin(struct census *c)
 {
-    struct stat st;
-    if (fstat(c->fd, &st) != 0 || (st.st_size != (off_t)sizeof *c->t && (ftruncate(c->fd, 0) != 0 || ftruncate(c->fd, sizeof *c->t) != 0)))
+    if (!fit(c->fd))
         return false;
     c->t = mmap(NULL, sizeof *c->t, PROT_READ | PROT_WRITE, MAP_SHARED, c->fd, 0);
     if (c->t == MAP_FAILED) {
@@ -96,20 +110,40 @@ static bool begin(struct census *c)
     return true;
 }
 
-/* /run is empty after a boot. */
+/* The directory, made if need be (/run is empty after a boot). Where others than root can write, they could put another file into the
+ * place of ours: -1. */
+static int open_directory(const char *path)
+{
+    struct stat st;
+    int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT && mkdir(path, 0755) == 0)
+        fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || (fstat(fd, &st) == 0 && st.st_uid == 0 && (st.st_mode & 022) == 0))
+        return fd;
+    close(fd);
+    errno = EPERM;
+    return -1;
+}
+
+/* Root's alone, and by no other name: it is written over. */
 static int open_file(const char *path)
 {
-    enum { FLAGS = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC };
-    const int fd = open(path, FLAGS, 0600);
-    if (fd >= 0 || errno != ENOENT)
-        return fd;
-    char *above = strdup(path), *slash = above != NULL ? strrchr(above, '/') : NULL;
-    if (slash != NULL && slash != above) {
-        *slash = '\0';
-        (void)mkdir(above, 0755);
-    }
+    struct stat st;
+    const char *slash = strrchr(path, '/');
+    char *above = slash == NULL || slash == path ? strdup(slash == NULL ? "." : "/") : strndup(path, (size_t)(slash - path));
+    const int directory = above != NULL ? open_directory(above) : -1;
     free(above);
-    return open(path, FLAGS, 0600);
+    if (directory < 0)
+        return -1;
+    const int fd = openat(directory, slash != NULL ? slash + 1 : path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+    const int error = errno;
+    close(directory);
+    errno = error;
+    if (fd < 0 || (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == 0 && (st.st_mode & 077) == 0 && st.st_nlink == 1))
+        return fd;
+    close(fd);
+    errno = EPERM;
+    return -1;
 }
 
 static void detach(struct census *c)
@@ -123,14 +157,13 @@ static void detach(struct census *c)
 /* Opened and locked. False: there is none. */
 static bool attach(struct census *c, const char *path)
 {
-    struct stat st;
     *c = (struct census){ .fd = -1 };
     if (path == NULL || path[0] == '\0')
         return false;
     c->fd = open_file(path);
-    if (c->fd >= 0 && fstat(c->fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == 0 && (st.st_mode & 077) == 0 && lock(c) && begin(c))
+    if (c->fd >= 0 && lock(c) && begin(c))
         return true;
-    log_warning("state-file %s: %s; nothing is counted", path, c->fd < 0 ? strerror(errno) : "cannot be used");
+    log_warning("state-file %s: %s; there are no limits", path, strerror(errno));
     detach(c);
     return false;
 }
@@ -152,10 +185,13 @@ static uint64_t keyed(const struct census *c, char kind, const void *p, size_t n
 /* 0: it is no address. */
 static uint64_t of_address(const struct census *c, const char *text)
 {
+    static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
     unsigned char octets[16];
     if (inet_pton(AF_INET, text, octets) == 1)
         return keyed(c, '4', octets, 4);
-    return inet_pton(AF_INET6, text, octets) == 1 ? keyed(c, '6', octets, 8) : 0;
+    if (inet_pton(AF_INET6, text, octets) != 1)
+        return 0;
+    return memcmp(octets, mapped, sizeof mapped) == 0 ? keyed(c, '4', octets + 12, 4) : keyed(c, '6', octets, 8);
 }
 
 /* When a process began, in ticks of the kernel; 0: there is none. Field 22, behind the name, which may hold anything. */
@@ -176,9 +212,20 @@ static uint64_t started(int32_t pid)
     return p != NULL ? strtoull(p + 1, NULL, 10) : 0;
 }
 
-static bool lives(const struct process_slot *s)
+/* Whether there is a process of that number is asked each time; whether it is still the same one, every few seconds: what is in /proc
+ * takes long to make, and the lock is held meanwhile, which a thousand connections at once wait for. */
+static bool lives(struct process_slot *s)
 {
-    return s->pid > 0 && started(s->pid) == s->started;
+    enum { GOOD_FOR = 2 };
+    const uint32_t second = (uint32_t)now();
+    if (s->pid <= 0 || (kill(s->pid, 0) != 0 && errno == ESRCH))
+        return false;
+    if (second - s->seen < GOOD_FOR)
+        return true;
+    if (started(s->pid) != s->started)
+        return false;
+    s->seen = second;
+    return true;
 }
 
 /* Slots are looked for from a place that follows from the pid on. Ours, or a free one, or one whose process is gone; NULL: none near. */
@@ -218,8 +265,12 @@ static bool enter(const struct census *c, uint64_t address, uint64_t user, unsig
     if (most != 0 && count(c, address, user, most) >= most)
         return false;
     struct process_slot *s = own_slot(c);
-    if (s != NULL)
-        *s = (struct process_slot){ .address = address, .user = user, .started = started((int32_t)getpid()), .pid = (int32_t)getpid() };
+    if (s == NULL) {
+        log_warning("state-file: full; this connection is not counted");
+        return true;
+    }
+    const int32_t pid = (int32_t)getpid();
+    *s = (struct process_slot){ .address = address, .user = user, .started = started(pid), .pid = pid, .seen = (uint32_t)now() };
     return true;
 }
 
@@ -292,5 +343,17 @@ void census_fail(const char *path, const char *address)
         s->failures = before < MOST ? before + 1 : MOST;
         s->at = now();
     }
+    detach(&c);
+}
+
+void census_forgive(const char *path, const char *address)
+{
+    struct census c;
+    if (!attach(&c, path))
+        return;
+    const uint64_t who = of_address(&c, address);
+    struct address_slot *s = who != 0 ? slot_of(&c, who, false) : NULL;
+    if (s != NULL)
+        *s = (struct address_slot){ 0 };
     detach(&c);
 }

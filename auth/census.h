@@ -14,6 +14,9 @@ bool census_arrive(const char *path, const char *address, unsigned most);
 /* How many logins from the address failed lately: halved every ten minutes. */
 unsigned census_failures(const char *path, const char *address);
 void census_fail(const char *path, const char *address);
+/* Somebody came in from there: the failures are forgotten. Behind one address are many people, and tunnels and web mail make all of
+ * them come from it. */
+void census_forgive(const char *path, const char *address);
 /* This process's connection is now a session of the user. False: there are `most` (0: any number), and it is not. */
 bool census_login(const char *path, const char *user, unsigned most);
 #endif

@@ -3,8 +3,8 @@
  * database or a mechanism process, and answers with a verdict. Which mechanisms a connection may try does not depend on what the
  * greeter has told the client.
  *
- * A wrong one is answered login-delay after it came, and that doubles with each that came from the address lately: the answer's time is set by the clock, not by how long the
- * check took.
+ * A wrong one is answered login-delay after it came, and that doubles with each that came from the address since somebody came in from
+ * there: the answer's time is set by the clock, not by how long the check took.
  */
 #include "auth/monitor.h"
 
@@ -55,7 +55,7 @@ static void hold(const struct monitor *m, int64_t until)
 
 static int64_t delay_of(const struct monitor *m)
 {
-    enum { LONGEST = 60000 };
+    enum { LONGEST = 15000 };           /* clients give up after 30 s */
     const unsigned lately = census_failures(m->config->state_file, m->peer->address), failures = lately > m->attempts ? lately : m->attempts;
     int64_t ms = m->config->login_delay_ms;
     for (unsigned i = 1; i < failures && ms > 0 && ms < LONGEST; i++)
@@ -109,6 +109,8 @@ static int grant(struct monitor *m, struct str mechanism, const char *by)
     log_info("login: user=<%s> mechanism=%s address=%s%s%s%s%s%s%s%s%s%s", m->account->name, safe(name, sizeof name, mechanism), p->address,
              p->proxy[0] != '\0' ? " proxy=" : "", p->proxy, p->tls.on ? " tls=" : "", p->tls.version, p->tls.on ? "," : "", p->tls.cipher,
              by != NULL ? " by=<" : "", by != NULL ? safe(administrator, sizeof administrator, str_z(by)) : "", by != NULL ? ">" : "");
+    if (!str_eq(mechanism, STR("ANONYMOUS")))
+        census_forgive(m->config->state_file, p->address);
     m->state = GRANTED;
     m->deadline = monitor_now() + HAND_OVER;
     return channel_answer(m->channel, CHANNEL_GRANTED, false, STR(""));

@@ -37,11 +37,14 @@ int64_t monitor_now(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Counted with the others of its address. */
+/* Counted with the others of its address. If there are too many, that is said, but not with a TLS handshake only for it. */
 static bool arrive(const struct monitor *m)
 {
+    static const char bye[] = "* BYE [UNAVAILABLE] Too many connections from your address\r\n";
     if (census_arrive(m->config->state_file, m->peer->address, m->config->max_connections_per_address))
         return true;
+    if (!m->implicit_tls)
+        (void)!write(STDOUT_FILENO, bye, sizeof bye - 1);
     log_notice("connection refused: address=%s reason=max-connections-per-address", m->peer->address);
     return false;
 }
@@ -245,12 +248,8 @@ static int greet_in_tls(struct monitor *m, const struct monitor_hooks *hooks)
 
 static int ask(struct monitor *m, bool greeted, const struct monitor_hooks *hooks)
 {
-    static const char bye[] = "* BYE [UNAVAILABLE] Too many connections from your address\r\n";
-    if (m->state != PROXIED && !arrive(m)) {
-        if (!m->implicit_tls)
-            (void)!write(STDOUT_FILENO, bye, sizeof bye - 1);
+    if (m->state != PROXIED && !arrive(m))
         return -1;
-    }
     do {
         if (m->state == TLS_NEXT) {
             if ((m->implicit_tls && !m->peer->tls.on ? greet_in_tls(m, hooks) : after_starttls(m)) != 0)

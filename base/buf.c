@@ -34,7 +34,7 @@ int str_ieq(struct str a, struct str b)
     return 1;
 }
 
-char *buf_room(struct buf *b, size_t n)
+char *buf_grow(struct buf *b, size_t n)
 {
     size_t cap = b->cap ? b->cap : BUF_FIRST;
 
@@ -46,26 +46,6 @@ char *buf_room(struct buf *b, size_t n)
         b->cap = cap;
     }
     return b->data + b->len;
-}
-
-void buf_add(struct buf *b, const void *bytes, size_t n)
-{
-    char *to = buf_room(b, n);
-    if (n) memcpy(to, bytes, n);
-    b->len += n;
-    b->data[b->len] = '\0';
-}
-
-void buf_addc(struct buf *b, int c)
-{
-    if (b->cap - b->len < 2) buf_room(b, 1);
-    b->data[b->len++] = (char)c;
-    b->data[b->len] = '\0';
-}
-
-void buf_puts(struct buf *b, const char *z)
-{
-    buf_add(b, z, strlen(z));
 }
 
 void buf_printf(struct buf *b, const char *fmt, ...)

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Bytes with a length. Not NUL-terminated, NUL is data. Never owns what it points to. */
 struct str {
@@ -20,13 +21,35 @@ struct buf {
     char *data;
     size_t len, cap;
 };
-void buf_add(struct buf *b, const void *bytes, size_t n);
-void buf_addc(struct buf *b, int c);
-void buf_puts(struct buf *b, const char *z);
+char *buf_grow(struct buf *b, size_t n);               /* buf_room where there is none */
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-char *buf_room(struct buf *b, size_t n);               /* room for n more bytes at data+len; the caller adds to len */
 void buf_drop(struct buf *b, size_t n);                /* removes the first n bytes */
 void buf_clear(struct buf *b);                         /* len = 0, memory kept */
 void buf_free(struct buf *b);                          /* memory given back, empty again */
 struct str buf_str(const struct buf *b);
+
+/* Room for n more bytes at data+len; the caller adds to len. */
+static inline char *buf_room(struct buf *b, size_t n)
+{
+    return n < b->cap - b->len ? b->data + b->len : buf_grow(b, n);
+}
+
+static inline void buf_add(struct buf *b, const void *bytes, size_t n)
+{
+    char *to = buf_room(b, n);
+    if (n) memcpy(to, bytes, n);
+    b->len += n;
+    b->data[b->len] = '\0';
+}
+
+static inline void buf_addc(struct buf *b, int c)
+{
+    *buf_room(b, 1) = (char)c;
+    b->data[++b->len] = '\0';
+}
+
+static inline void buf_puts(struct buf *b, const char *z)
+{
+    buf_add(b, z, strlen(z));
+}
 #endif

@@ -57,7 +57,7 @@ static const struct setting settings[] = {
     { "oauth-user-claim", "sub", K_STRING, AT(oauth_user_claim) },
     { "state-file", "/run/imapd/state", K_STRING, AT(state_file) },
     { "max-sessions-per-user", "50", K_UNSIGNED, AT(max_sessions_per_user) },
-    { "max-connections-per-address", "100", K_UNSIGNED, AT(max_connections_per_address) },
+    { "max-connections-per-address", "1000", K_UNSIGNED, AT(max_connections_per_address) },
     { "greeter-user", "imapd", K_STRING, AT(greeter_user) },
     { "greeter-root", "/run/imapd/empty", K_STRING, AT(greeter_root) },
     { "require-sandbox", "no", K_BOOL, AT(require_sandbox) },

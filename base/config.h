@@ -42,7 +42,7 @@ struct config {
     char *oauth_user_claim;     /* oauth-user-claim = sub: the claim that is the user's name */
     char *state_file;           /* state-file = /run/imapd/state: what processes know of each other; empty: none, and none of the two */
     unsigned max_sessions_per_user;          /* max-sessions-per-user = 50; 0: any number */
-    unsigned max_connections_per_address;    /* max-connections-per-address = 100 that are not logged in; 0: any number */
+    unsigned max_connections_per_address;    /* max-connections-per-address = 1000 that are not logged in; 0: any number */
     char *greeter_user;         /* greeter-user = imapd, else nobody */
     char *greeter_root;         /* greeter-root = /var/empty or /run/imapd/empty: an empty directory */
     bool require_sandbox;       /* require-sandbox = no: without Landlock and seccomp, no session */

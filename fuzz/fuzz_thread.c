@@ -45,8 +45,8 @@ static void check_subject(struct str value)
 {
     struct buf once = { 0 }, twice = { 0 };
 
-    subject_base(&once, value, NULL);
-    subject_base(&twice, buf_str(&once), NULL);
+    subject_base(&once, value, NULL, NULL);
+    subject_base(&twice, buf_str(&once), NULL, NULL);
     if (twice.len > once.len && memmem(once.data, once.len, "=?", 2) == NULL) abort();
     buf_free(&once);
     buf_free(&twice);

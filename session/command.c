@@ -271,6 +271,8 @@ static enum read_result over(struct session *s, enum io_status status)
         s->end = status == IO_TIMEOUT ? "idle" : NULL;
     if (status == IO_TIMEOUT)
         good_bye(s, s->state == STATE_GREET ? "Too slow to log in" : "Idle for too long");
+    else if (io_too_much(&s->io))
+        good_bye(s, "Too much before login");
     else
         s->state = STATE_LOGOUT;
     return READ_OVER;
@@ -411,7 +413,7 @@ static void one_command(struct session *s, struct buf *line)
     write_tagged(s, outcome, c != NULL ? c->name : "Command");
     if (s->bad_in_a_row >= BAD_MOST && s->state == STATE_GREET)
         good_bye(s, "Too many bad commands");
-    else if (s->state == STATE_GREET && s->io.octets_in >= s->config->login_octets)
+    else if (s->state == STATE_GREET && io_too_much(&s->io))
         good_bye(s, "Too much before login");
     if (line->cap > 1 << 20)
         buf_free(line);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/xmalloc.h"
 #include "store/date.h"
+#include "store/fields.h"
 #include "store/structure.h"
 
 struct fetching {
@@ -28,6 +29,14 @@ static const struct mime_part *structure_for(void *ctx, const struct message *ms
     return message_structure(f->s->mailbox, msg, f->arena, e);
 }
 
+static char *two_digits(char *to, int n)
+{
+    to[0] = (char)('0' + n / 10);
+    to[1] = (char)('0' + n % 10);
+    return to + 2;
+}
+
+/* date-time (RFC 9051 section 9). */
 static void write_date(struct io *io, const char *label, int64_t date, int date_zone)
 {
     int y, m, d;
@@ -39,12 +48,23 @@ static void write_date(struct io *io, const char *label, int64_t date, int date_
     }
     date_civil(days, &y, &m, &d);
     const int zone = date_zone < 0 ? -date_zone : date_zone;
-    io_printf(io, "%s \"%2d-%s-%04d %02d:%02d:%02d %c%02d%02d\"", label, d, date_month_name(m), y, (int)(rest / 3600),
-              (int)(rest / 60 % 60), (int)(rest % 60), date_zone < 0 ? '-' : '+', zone / 60, zone % 60);
+    char text[] = " \"DD-MMM-YYYY HH:MM:SS +ZZZZ\"";
+    two_digits(text + 2, d);
+    if (d < 10)
+        text[2] = ' ';
+    memcpy(text + 5, date_month_name(m), 3);
+    two_digits(two_digits(text + 9, y / 100 % 100), y % 100);
+    two_digits(text + 14, (int)(rest / 3600));
+    two_digits(text + 17, (int)(rest / 60 % 60));
+    two_digits(text + 20, (int)(rest % 60));
+    text[23] = date_zone < 0 ? '-' : '+';
+    two_digits(two_digits(text + 24, zone / 60 % 100), zone % 60);
+    io_puts(io, label);
+    io_add(io, text, sizeof text - 1);
 }
 
 static void write_item(struct fetching *f, const struct message *msg, const struct mime_part *root, const struct fetch_item *item,
-                       struct store_error *e)
+                       struct str fields, struct store_error *e)
 {
     struct session *s = f->s;
     struct io *io = &s->io;
@@ -94,7 +114,7 @@ static void write_item(struct fetching *f, const struct message *msg, const stru
         f->broken = !write_binary(s, msg, root, item, e);
         break;
     default:
-        f->broken = !write_section(s, msg, root, item, e);
+        f->broken = !write_section(s, msg, root, item, fields, e);
         break;
     }
 }
@@ -107,12 +127,23 @@ static bool has_item(const struct fetch_items *items, enum fetch_type type)
     return false;
 }
 
+/* The fields that are kept, if they are wanted: a copy, since other items may use the mailbox. */
+static bool fields_for(struct fetching *f, const struct message *msg, struct str *out, struct store_error *e)
+{
+    *out = (struct str){ NULL, 0 };
+    const int rc = f->items->needs_fields ? message_fields(f->s->mailbox, msg, f->arena, out, e) : 0;
+    if (rc > 0)
+        *out = f->items->n > 1 ? arena_str(f->arena, *out) : *out;
+    return rc >= 0;
+}
+
 /* One message. -1 with e if the store failed before anything was written of it. */
 static int fetch_one(struct fetching *f, uint32_t seq, bool show_flags, struct store_error *e)
 {
     struct session *s = f->s;
     struct message msg;
     struct mime_part *root = NULL;
+    struct str fields;
     static const struct fetch_item uid_item = { .type = FETCH_UID }, flags_item = { .type = FETCH_FLAGS },
         modseq_item = { .type = FETCH_MODSEQ };
     if (mailbox_message(s->mailbox, seq, &msg, e) != 0)
@@ -129,7 +160,7 @@ static int fetch_one(struct fetching *f, uint32_t seq, bool show_flags, struct s
             write_flags_response(s, seq, f->uid, true);
         return 0;
     }
-    if (f->items->needs_content && mailbox_read_begin(s->mailbox, e) != 0)
+    if (!fields_for(f, &msg, &fields, e) || (f->items->needs_content && mailbox_read_begin(s->mailbox, e) != 0))
         return -1;
     const size_t start = s->io.output.len;
     const uint64_t flushes = s->io.flushes;
@@ -137,22 +168,22 @@ static int fetch_one(struct fetching *f, uint32_t seq, bool show_flags, struct s
     write_fetch_head(s, seq, msg.uid);
     const char *between = "";
     if ((f->uid || (show_flags && condstore(s))) && !uidonly(s) && !has_item(f->items, FETCH_UID)) {
-        write_item(f, &msg, root, &uid_item, e);
+        write_item(f, &msg, root, &uid_item, fields, e);
         between = " ";
     }
     if ((f->modseq || (show_flags && condstore(s))) && !has_item(f->items, FETCH_MODSEQ)) {
         io_puts(&s->io, between);
-        write_item(f, &msg, root, &modseq_item, e);
+        write_item(f, &msg, root, &modseq_item, fields, e);
         between = " ";
     }
     if (show_flags && !f->items->needs_flags) {
         io_puts(&s->io, between);
-        write_item(f, &msg, root, &flags_item, e);
+        write_item(f, &msg, root, &flags_item, fields, e);
         between = " ";
     }
     for (size_t i = 0; i < f->items->n && !f->broken; i++) {
         io_puts(&s->io, between);
-        write_item(f, &msg, root, &f->items->list[i], e);
+        write_item(f, &msg, root, &f->items->list[i], fields, e);
         between = " ";
     }
     s->responding = false;

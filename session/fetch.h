@@ -17,6 +17,7 @@ struct fetch_item {
     uint32_t *path; size_t depth;        /* part numbers */
     enum section_text text;
     struct str *fields; size_t field_count;
+    bool kept;                           /* HEADER.FIELDS of fields that the index keeps */
     bool partial;
     uint64_t from, length;
     struct str label;                    /* "BODY[...]<n>" or "BINARY[...]<n>" as the response names it */
@@ -24,7 +25,7 @@ struct fetch_item {
 struct fetch_items {
     struct fetch_item *list;
     size_t n;
-    bool sets_seen, needs_mime, needs_flags, needs_content;
+    bool sets_seen, needs_mime, needs_flags, needs_content, needs_fields;     /* needs_fields: for those that are kept */
 };
 /* Modifiers (RFC 4466, RFC 7162, RFC 9394). */
 struct fetch_modifiers {
@@ -46,9 +47,10 @@ int section_octets(struct mailbox *m, const struct message *msg, const struct mi
                    bool (*give)(void *ctx, const char *octets, size_t n), void *ctx, struct store_error *e);
 void write_envelope(struct io *io, const struct mime_envelope *e);
 void write_body(struct io *io, const struct mime_part *part, bool extended);
-/* One BODY[section] with its name. False: the content could not be read; the response is then unfinished. */
+/* One BODY[section] with its name; fields: the message's that are kept, or .p NULL. False: the content could not be read; the response
+ * is then unfinished. */
 bool write_section(struct session *s, const struct message *msg, const struct mime_part *root, const struct fetch_item *item,
-                   struct store_error *e);
+                   struct str fields, struct store_error *e);
 /* The part that a path names (RFC 3501 section 6.4.5); the root for depth 0, NULL if there is none. */
 const struct mime_part *find_part(const struct mime_part *root, const struct fetch_item *item);
 /* The octets [*from, *from + *size) narrowed to those that the item's <n.m> asks for. */

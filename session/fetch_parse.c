@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "session/fetch.h"
+#include "store/fields.h"
 
 static const struct fetch_name {
     const char *name;
@@ -158,11 +159,15 @@ static bool one_item(struct session *s, struct parse *p, struct fetch_item *item
 static void sum_up(struct fetch_items *items)
 {
     for (size_t i = 0; i < items->n; i++) {
-        const struct fetch_item *item = &items->list[i];
+        struct fetch_item *item = &items->list[i];
+        item->kept = item->type == FETCH_SECTION && item->depth == 0 && item->text == SECTION_FIELDS;
+        for (size_t k = 0; k < item->field_count; k++)
+            item->kept = item->kept && fields_kept(item->fields[k]);
+        items->needs_fields |= item->kept;
         items->sets_seen |= (item->type == FETCH_SECTION || item->type == FETCH_BINARY || item->type == FETCH_RFC822 || item->type == FETCH_RFC822_TEXT) && !item->peek;
         items->needs_mime |= item->type == FETCH_ENVELOPE || item->type == FETCH_BODY || item->type == FETCH_BODYSTRUCTURE
             || ((item->type == FETCH_SECTION || item->type == FETCH_BINARY || item->type == FETCH_BINARY_SIZE) && item->depth > 0);
-        items->needs_content |= item->type >= FETCH_SECTION;
+        items->needs_content |= item->type >= FETCH_SECTION && !item->kept;
         items->needs_flags |= item->type == FETCH_FLAGS;
     }
 }

@@ -149,22 +149,25 @@ void narrow_to_partial(const struct fetch_item *item, uint64_t *from, uint64_t *
 }
 
 static bool write_fields(struct session *s, const struct message *msg, struct extent x, const struct fetch_item *item,
-                         struct store_error *e)
+                         struct str fields, struct store_error *e)
 {
     struct buf header = { 0 };
     struct choosing c = { .item = item };
     uint64_t from = 0, size;
-    if (!read_whole(s, msg, x, &header, e)) {
+    const bool kept = item->kept && fields.p != NULL;
+    if (!kept && !read_whole(s, msg, x, &header, e)) {
         buf_free(&header);
         return false;
     }
-    mime_header_each(buf_str(&header), choose, &c);
+    mime_header_each(kept ? fields : buf_str(&header), choose, &c);
     if (c.out.len > 0 && c.out.data[c.out.len - 1] != '\n')
         buf_add(&c.out, "\r\n", 2);
     buf_add(&c.out, "\r\n", 2);
     size = c.out.len;
     narrow_to_partial(item, &from, &size);
-    io_printf(&s->io, "{%llu}\r\n", (unsigned long long)size);
+    io_puts(&s->io, "{");
+    io_number(&s->io, size);
+    io_puts(&s->io, "}\r\n");
     io_add(&s->io, c.out.data + from, (size_t)size);
     buf_free(&c.out);
     buf_free(&header);
@@ -172,7 +175,7 @@ static bool write_fields(struct session *s, const struct message *msg, struct ex
 }
 
 bool write_section(struct session *s, const struct message *msg, const struct mime_part *root, const struct fetch_item *item,
-                   struct store_error *e)
+                   struct str fields, struct store_error *e)
 {
     static const struct fetch_item whole = { .text = SECTION_ALL }, header = { .text = SECTION_HEADER }, text = { .text = SECTION_TEXT };
     const char *name = NULL;
@@ -187,7 +190,7 @@ bool write_section(struct session *s, const struct message *msg, const struct mi
         return true;
     }
     if (item->text == SECTION_FIELDS || item->text == SECTION_FIELDS_NOT)
-        return write_fields(s, msg, x, item, e);
+        return write_fields(s, msg, x, item, fields, e);
     if (x.from > msg->size)
         x.from = msg->size;
     if (x.size > msg->size - x.from)

@@ -18,6 +18,7 @@ void greeter_run(const struct greeter_settings *settings, struct greeter_result 
     struct session s = { .config = settings->config, .state = STATE_GREET, .arena = arena_new(), .greeter = settings, .result = result,
                          .login_deadline = io_now_ms() + (int64_t)settings->config->login_timeout * 1000 };
     io_init(&s.io, settings->in, settings->out, settings->pending);
+    s.io.octets_most = settings->config->login_octets;
     if (!settings->greeted)
         session_greeting(&s.io.output, settings->config, false, settings->offers);
     command_loop(&s);

@@ -149,24 +149,18 @@ void io_relieve(struct io *io)
         io_flush(io);
 }
 
-void io_add(struct io *io, const void *p, size_t n)
-{
-    buf_add(&io->output, p, n);
-}
-
-void io_puts(struct io *io, const char *z)
-{
-    buf_add(&io->output, z, strlen(z));
-}
-
 void io_number(struct io *io, uint64_t n)
 {
-    char digits[20];
-    size_t at = sizeof digits;
+    enum { DIGITS = 20 };
+    unsigned count = 1;
+    for (uint64_t more = n; more >= 10; more /= 10)
+        count++;
+    char *to = buf_room(&io->output, DIGITS) + count;
+    io->output.len += count;
+    *to = '\0';
     do
-        digits[--at] = (char)('0' + n % 10);
+        *--to = (char)('0' + n % 10);
     while ((n /= 10) != 0);
-    buf_add(&io->output, digits + at, sizeof digits - at);
 }
 
 void io_printf(struct io *io, const char *fmt, ...)
@@ -203,6 +197,10 @@ static enum io_status inflate_some(struct io *io)
 /* What the wire has, once it is readable. OTHER: that did not become any octets of input yet. */
 static enum io_status read_some(struct io *io)
 {
+    if (io_too_much(io)) {
+        io->eof = true;
+        return IO_EOF;
+    }
     char wire[CHUNK], *room = io->compress != NULL ? wire : buf_room(&io->input, CHUNK);
     ssize_t n;
     do

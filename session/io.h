@@ -15,6 +15,7 @@ struct io {
     char tail[32];                   /* the end of a line that was TOO_LONG: it may announce a literal */
     size_t tail_n;
     uint64_t octets_in, octets_out;  /* on the wire */
+    uint64_t octets_most;            /* 0: any number; else input ends when octets_in has come to it */
     uint64_t flushes;                /* how often output was written: what is told cannot be taken back */
     bool eof, failed;                /* no more input; output cannot be written */
     bool utf8;                       /* mailbox names are UTF-8, quoted strings may be (RFC 9051, RFC 6855) */
@@ -32,8 +33,8 @@ void io_free(struct io *io);
 void io_compress(struct io *io, struct compress *c);
 /* Room for n octets of output, written out first when the buffer is large. */
 void io_flush(struct io *io);
-void io_add(struct io *io, const void *p, size_t n);
-void io_puts(struct io *io, const char *z);
+static inline void io_add(struct io *io, const void *p, size_t n) { buf_add(&io->output, p, n); }
+static inline void io_puts(struct io *io, const char *z) { buf_add(&io->output, z, strlen(z)); }
 void io_printf(struct io *io, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void io_number(struct io *io, uint64_t n);
 /* Writes what is waiting if that can be done at once: it is little, and there is room for it. */
@@ -56,5 +57,6 @@ enum io_status io_some(struct io *io, char *to, size_t n, size_t *got, int timeo
 /* Waits for input, or for other (-1: none) to become readable: IO_OTHER then. */
 enum io_status io_wait(struct io *io, int other, int timeout_ms);
 int64_t io_now_ms(void);             /* monotonic clock */
+static inline bool io_too_much(const struct io *io) { return io->octets_most != 0 && io->octets_in >= io->octets_most; }
 struct str io_pending(const struct io *io);
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "base/octets.h"
 #include "base/log.h"
 #include "session/notify.h"
 #include "session/results.h"
@@ -183,31 +184,49 @@ void write_flags(struct session *s, unsigned flags, uint64_t keywords, bool rece
 
 enum { QUOTED_MAX = 1000 };
 
+/* Printable ASCII that needs no escapes: what may stand between quotes as it is. */
+static bool plain_text(struct str text)
+{
+    size_t i = 0;
+    for (; i + sizeof(vector) <= text.n; i += sizeof(vector)) {
+        vector v;
+        memcpy(&v, text.p + i, sizeof v);
+        const vector64 bad = (vector64)((v - ' ' >= 0x7f - ' ') | (v == '"') | (v == '\\'));
+        if (bad[0] | bad[1])
+            return false;
+    }
+    for (; i < text.n; i++)
+        if (text.p[i] < ' ' || text.p[i] == 0x7f || text.p[i] == '"' || text.p[i] == '\\' || (unsigned char)text.p[i] >= 0x80)
+            return false;
+    return true;
+}
+
+static void write_escaped(struct io *io, struct str text)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.p[i] == '"' || text.p[i] == '\\')
+            buf_addc(&io->output, '\\');
+        buf_addc(&io->output, text.p[i]);
+    }
+}
+
 void write_string(struct io *io, struct str text)
 {
-    bool plain = text.n <= QUOTED_MAX;
-    size_t escapes = 0;
-    for (size_t i = 0; plain && i < text.n; i++) {
-        const unsigned char c = (unsigned char)text.p[i];
-        plain = c >= ' ' && c < 0x7f;
-        escapes += c == '"' || c == '\\';
-    }
-    if (!plain) {
+    const bool plain = text.n <= QUOTED_MAX && plain_text(text);
+    bool quotable = text.n <= QUOTED_MAX;
+    for (size_t i = 0; !plain && quotable && i < text.n; i++)
+        quotable = (unsigned char)text.p[i] >= ' ' && (unsigned char)text.p[i] < 0x7f;
+    if (!quotable) {
         io_printf(io, "{%zu}\r\n", text.n);
         for (size_t i = 0; i < text.n; i++)
             buf_addc(&io->output, text.p[i] != 0 ? text.p[i] : (char)0x80);
         return;
     }
     buf_addc(&io->output, '"');
-    if (escapes == 0) {
+    if (plain)
         io_add(io, text.p, text.n);
-    } else {
-        for (size_t i = 0; i < text.n; i++) {
-            if (text.p[i] == '"' || text.p[i] == '\\')
-                buf_addc(&io->output, '\\');
-            buf_addc(&io->output, text.p[i]);
-        }
-    }
+    else
+        write_escaped(io, text);
     buf_addc(&io->output, '"');
 }
 
@@ -222,11 +241,7 @@ void write_utf8(struct io *io, struct str text)
         return;
     }
     buf_addc(&io->output, '"');
-    for (size_t i = 0; i < text.n; i++) {
-        if (text.p[i] == '"' || text.p[i] == '\\')
-            buf_addc(&io->output, '\\');
-        buf_addc(&io->output, text.p[i]);
-    }
+    write_escaped(io, text);
     buf_addc(&io->output, '"');
 }
 

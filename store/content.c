@@ -3,7 +3,7 @@
  * window, line by line. What ends the output is always the size in the record: it says whether the final line end belongs
  * to the message, and whether an unfinished last line of the file is shown finished.
  */
-#include "store/content.h"
+#include "store/content_private.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -16,17 +16,6 @@
 
 enum { WINDOW = 1 << 18, PROBE = 4096 };
 
-struct content {
-    uint32_t uid;                    /* whose state this is; 0: nobody's */
-    uint64_t fingerprint;
-    struct buf header;
-    uint64_t raw, seen;              /* position in the stored body, and in what the client sees of it */
-    bool line_start, prev_cr, owe_lf;
-    char *window;                    /* stored octets of the body from window_at on */
-    uint64_t window_at;
-    size_t window_size;
-};
-
 struct content *content_new(void)
 {
     return xcalloc(1, sizeof(struct content));
@@ -38,13 +27,14 @@ void content_free(struct content *c)
         return;
     buf_free(&c->header);
     free(c->window);
+    free(c->ahead);
     free(c);
 }
 
 void content_forget(struct content *c)
 {
     c->uid = 0;
-    c->window_size = 0;
+    c->window_size = c->ahead_size = 0;
 }
 
 static void rewind_body(struct content *c)
@@ -54,7 +44,7 @@ static void rewind_body(struct content *c)
     c->prev_cr = c->owe_lf = false;
 }
 
-static int read_fully(int fd, char *to, size_t n, uint64_t from, size_t *got, struct store_error *e)
+int content_pread(int fd, char *to, size_t n, uint64_t from, size_t *got, struct store_error *e)
 {
     *got = 0;
     while (*got < n) {
@@ -70,7 +60,7 @@ static int read_fully(int fd, char *to, size_t n, uint64_t from, size_t *got, st
     return 0;
 }
 
-static uint64_t body_raw(const struct message_record *r)
+uint64_t content_body_raw(const struct message_record *r)
 {
     const uint64_t before = (uint64_t)r->from_size + r->header_raw + r->tail;
     return r->raw_size > before ? r->raw_size - before : 0;
@@ -81,7 +71,7 @@ static int load_header(struct content *c, int fd, const struct message_record *r
     size_t got;
     char *raw = xmalloc((size_t)r->header_raw + 1);
     content_forget(c);
-    int rc = read_fully(fd, raw, r->header_raw, start + r->from_size, &got, e);
+    int rc = content_pread(fd, raw, r->header_raw, start + r->from_size, &got, e);
     if (rc == 0 && got < r->header_raw)
         rc = store_fail(e, STORE_CORRUPTION, 0, "a message ends too early");
     if (rc == 0) {
@@ -101,11 +91,11 @@ static int load_header(struct content *c, int fd, const struct message_record *r
 /* Makes the window begin at c->raw with at least one octet. */
 static int fill_window(struct content *c, int fd, const struct message_record *r, uint64_t start, struct store_error *e)
 {
-    const uint64_t left = body_raw(r) - c->raw;
+    const uint64_t left = content_body_raw(r) - c->raw;
     if (c->window == NULL)
         c->window = xmalloc(WINDOW);
     c->window_at = c->raw;
-    return read_fully(fd, c->window, left < WINDOW ? (size_t)left : WINDOW, start + r->from_size + r->header_raw + c->raw,
+    return content_pread(fd, c->window, left < WINDOW ? (size_t)left : WINDOW, start + r->from_size + r->header_raw + c->raw,
                       &c->window_size, e);
 }
 
@@ -124,12 +114,12 @@ static int quoted(const char *p, const char *end)
 static int quoted_far(const struct content *c, int fd, const struct message_record *r, uint64_t start)
 {
     char probe[PROBE];
-    const uint64_t end = body_raw(r);
+    const uint64_t end = content_body_raw(r);
     uint64_t at = c->raw;
     struct store_error ignored;
     while (at < end) {
         size_t got, n = end - at < PROBE ? (size_t)(end - at) : PROBE, run = 0;
-        if (read_fully(fd, probe, n, start + r->from_size + r->header_raw + at, &got, &ignored) != 0 || got == 0)
+        if (content_pread(fd, probe, n, start + r->from_size + r->header_raw + at, &got, &ignored) != 0 || got == 0)
             return 0;
         while (run < got && probe[run] == '>')
             run++;
@@ -189,7 +179,7 @@ static size_t convert_line(struct content *c, const struct message_record *r, co
 static int convert(struct content *c, int fd, const struct message_record *r, uint64_t start, bool mboxo, struct output *o,
                    struct store_error *e)
 {
-    const uint64_t end = body_raw(r), room = o->room;
+    const uint64_t end = content_body_raw(r), room = o->room;
     if (c->owe_lf && o->room > 0) {
         emit(o, "\n", 1, false);
         c->owe_lf = false;

@@ -1,7 +1,9 @@
 #ifndef STORE_CONTENT_H
 #define STORE_CONTENT_H
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include "base/buf.h"
 #include "store/index.h"
 
 /* The message as the client sees it, read from its stored form: bookkeeping hidden, escapes and quoting undone, CRLF line
@@ -14,4 +16,13 @@ void content_forget(struct content *c);
  * record. *got < n only at the end. 0 or -1. */
 int content_read(struct content *c, int fd, const struct message_record *r, uint64_t start, bool mboxo, uint64_t offset,
                  char *to, size_t n, size_t *got, struct store_error *e);
+
+/* A whole message for looking into, into out: its header as content_read gives it, its body with the line ends that are stored
+ * (LF alone, where content_read gives CRLF). One that is at most CONTENT_AHEAD octets in the file is read together with those behind
+ * it, which are kept until content_unlocked. 0 or -1. */
+enum { CONTENT_AHEAD = 1 << 18 };
+int content_text(struct content *c, int fd, const struct message_record *r, uint64_t start, bool mboxo, struct buf *out,
+                 struct store_error *e);
+/* The lock is given back: the file may change. */
+void content_unlocked(struct content *c);
 #endif

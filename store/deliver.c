@@ -45,6 +45,7 @@ struct commit {
     struct box_record rec;
     struct buf names;                /* of the target's keywords */
     struct spool text;               /* what is added to the file */
+    uint32_t *uids, last;            /* of the parcels; the highest that is then given */
     uint64_t first;                  /* file offset of the first new From_ line */
     unsigned added;                  /* line ends that finish the old last message */
     struct message_record *list;
@@ -97,9 +98,9 @@ static int write_text(struct commit *c, struct store_error *e)
     keywords_all(&all, &c->names);
     for (size_t i = 0; octets != NULL && rc == 0 && i < c->d->n; i++) {
         struct parcel *p = &c->d->parcels[i];
-        struct meta_block b = { .flags = p->flags & ~(unsigned)FLAG_OLD, .uid = c->rec.uidnext + (uint32_t)i,
+        struct meta_block b = { .flags = p->flags & ~(unsigned)FLAG_OLD, .uid = c->uids[i],
             .base = c->base && i == 0, .base_validity = c->rec.uidvalidity,
-            .base_last = c->rec.uidnext + (uint32_t)c->d->n - 1, .base_keywords = buf_str(&all) };
+            .base_last = c->last, .base_keywords = buf_str(&all) };
         buf_clear(&names);
         keywords_text(&names, &c->names, parcel_keywords(c, p));
         b.keywords = buf_str(&names);
@@ -115,7 +116,7 @@ static int write_text(struct commit *c, struct store_error *e)
 static size_t base_edit(struct commit *c, struct mbox_edit *edit, char **line)
 {
     struct buf names = { 0 };
-    const uint32_t last = c->rec.uidnext + (uint32_t)c->d->n - 1, size = c->rec.base_size;
+    const uint32_t last = c->last, size = c->rec.base_size;
     size_t n = 0;
     *line = NULL;
     if (!(c->rec.bits & BOX_SEALED) || size == 0 || c->rec.base_last >= last)
@@ -160,7 +161,7 @@ static int take_new(void *ctx, const struct scanned *found)
     const struct parcel *p = &c->d->parcels[c->n];
     struct message_record *r = &c->list[c->n++];
     *r = found->record;
-    r->uid = c->rec.uidnext + (uint32_t)c->n - 1;
+    r->uid = c->uids[c->n - 1];
     r->flags = r->mbox_flags = (uint8_t)(p->flags & ~(unsigned)FLAG_OLD);
     r->keywords = r->mbox_keywords = parcel_keywords(c, p);
     r->date = p->date;
@@ -188,7 +189,7 @@ static int write_index(struct commit *c, struct store_error *e)
     now.highestmodseq++;
     for (size_t i = 0; i < c->n; i++)
         c->list[i].modseq = now.highestmodseq;
-    now.uidnext = c->rec.uidnext + (uint32_t)c->n;
+    now.uidnext = c->last + 1;
     now.base_last = c->rec.base_last;
     if (c->base) {
         now.bits |= BOX_SEALED;
@@ -261,10 +262,27 @@ static int learn(struct commit *c, struct store_error *e)
     return box_refresh(c->b, &c->rec, e);
 }
 
+/* Each parcel the UID it wants, if that is above those before it, else the next. False: there are none left. */
+static bool number(struct commit *c)
+{
+    const struct delivery *d = c->d;
+    uint64_t next = c->rec.uidnext;
+    c->uids = xreallocarray(NULL, d->n + 1, sizeof *c->uids);
+    for (size_t i = 0; i < d->n; i++) {
+        next = d->parcels[i].uid > next ? d->parcels[i].uid : next;
+        if (next >= UINT32_MAX)
+            return false;
+        c->uids[i] = (uint32_t)next++;
+    }
+    next = d->uidnext > next ? d->uidnext : next;
+    c->last = (uint32_t)next - 1;
+    return next < UINT32_MAX;
+}
+
 static int prepare(struct commit *c, struct store_error *e)
 {
     spool_init(&c->text, c->d->store->index_dirfd);
-    if (c->rec.uidnext > UINT32_MAX - c->d->n - 1)
+    if (!number(c))
         return store_fail(e, STORE_LIMIT, 0, "%s has used up its UIDs", c->b->name.text);
     return load_names(c, e) != 0 || write_text(c, e) != 0 ? -1 : 0;
 }
@@ -274,13 +292,13 @@ static void commit_free(struct commit *c)
     spool_free(&c->text);
     buf_free(&c->names);
     free(c->list);
+    free(c->uids);
 }
 
-static uint32_t *new_uids(uint32_t first, size_t n)
+static uint32_t *take_uids(struct commit *c)
 {
-    uint32_t *uids = xreallocarray(NULL, n + 1, sizeof *uids);
-    for (size_t i = 0; i < n; i++)
-        uids[i] = first + (uint32_t)i;
+    uint32_t *uids = c->uids;
+    c->uids = NULL;
     return uids;
 }
 
@@ -293,14 +311,78 @@ int delivery_commit(struct delivery *d, uint32_t *uidvalidity, uint32_t **uids, 
     if (box_open(&b, d->store, &d->name, false, e) != 0)
         return -1;
     if (box_lock(&b, MBOX_LOCK_EXCLUSIVE, &c.rec, e) == 0) {
-        const uint32_t first = c.rec.uidnext;
         rc = prepare(&c, e) != 0 || write_file(&c, e) != 0 || learn(&c, e) != 0 ? -1 : 0;
         box_unlock(&b);
         *uidvalidity = c.rec.uidvalidity;
         if (rc == 0)
-            *uids = new_uids(first, d->n);
+            *uids = take_uids(&c);
     }
     commit_free(&c);
+    box_close(&b);
+    return rc;
+}
+
+enum { DAY = 86400 };                /* a clock may be so wrong, as where an X-IMAPbase is believed */
+
+int delivery_uidvalidity(struct store *s, const struct mailbox_name *name, uint32_t uidvalidity, struct store_error *e)
+{
+    struct box b;
+    struct box_record rec;
+    struct index_txn t;
+    int rc = -1;
+    if (box_open(&b, s, name, false, e) != 0)
+        return -1;
+    if (box_lock(&b, MBOX_LOCK_EXCLUSIVE, &rec, e) == 0) {
+        if (rec.uidvalidity == uidvalidity)
+            rc = 0;
+        else if (rec.uidnext > 1 || rec.file.size > 0 || uidvalidity == 0 || uidvalidity > time(NULL) + DAY)
+            rc = 1;
+        else if (index_begin(s->index, true, &t, e) == 0) {
+            rec.uidvalidity = uidvalidity;
+            if (index_new_object_id(&t, &rec, e) == 0 && index_put_box(&t, &rec, e) == 0)
+                rc = index_commit(&t, e) == 0 ? index_sync(s->index, e) : -1;
+            else
+                index_abort(&t);
+        }
+        box_unlock(&b);
+    }
+    box_close(&b);
+    return rc;
+}
+
+int delivery_uidnext(struct store *s, const struct mailbox_name *name, uint32_t uidnext, struct store_error *e)
+{
+    struct box b;
+    struct delivery d;
+    struct commit c = { .d = &d, .b = &b, .last = uidnext - 1 };
+    struct mbox_edit edit;
+    struct index_txn t;
+    char *line = NULL;
+    int rc = -1;
+    if (box_open(&b, s, name, false, e) != 0)
+        return -1;
+    delivery_init(&d, s, name);
+    if (box_lock(&b, MBOX_LOCK_EXCLUSIVE, &c.rec, e) == 0) {
+        if (c.rec.uidnext >= uidnext)
+            rc = 0;
+        else if (load_names(&c, e) == 0 && (base_edit(&c, &edit, &line) == 0
+                 || mbox_rewrite(s->journal, b.fd, &edit, 1, box_tick, &b, e) == 0) && index_begin(s->index, true, &t, e) == 0) {
+            const uint32_t last = c.rec.base_last;
+            rc = index_get_box(&t, b.id, &c.rec, e) == 1 ? 0 : -1;
+            c.rec.uidnext = uidnext;
+            c.rec.base_last = last;
+            if (rc != 0 || box_finish(&b, &t, &c.rec, e) != 0) {
+                index_abort(&t);
+                rc = -1;
+            } else {
+                rc = index_commit(&t, e);
+            }
+        }
+        box_unlock(&b);
+    }
+    free(line);
+    commit_free(&c);
+    delivery_free(&d);
     box_close(&b);
     return rc;
 }
@@ -360,10 +442,9 @@ static int move_locked(struct commit *c, struct box *from, struct box_record *fr
     if (rc == 0)
         keep_those_there(c->d, uids, &p);
     if (rc == 0 && c->d->n > 0) {
-        const uint32_t first = c->rec.uidnext;
         rc = prepare(c, e) != 0 || move_files(c, from, from_rec, &p, e) != 0 ? -1 : 0;
         if (rc == 0)
-            *new = new_uids(first, c->d->n);
+            *new = take_uids(c);
     }
     plan_free(&p);
     return rc;

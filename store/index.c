@@ -57,43 +57,63 @@ static uint64_t sum_of(const MDB_val *k, const void *value, size_t n)
         for (int lane = 0; lane < 4; lane++)
             h[lane] = (h[lane] ^ w[lane]) * m;
     }
-    for (; i < n; i++)
-        h[0] = (h[0] ^ (unsigned char)p[i]) * m;
-    for (i = 0; i < k->mv_size; i++)
-        h[1] = (h[1] ^ ((const unsigned char *)k->mv_data)[i]) * m;
+    memset(w, 0, sizeof w);
+    memcpy(w, p + i, n - i);
+    for (int lane = 0; lane < 4; lane++)
+        h[lane] = (h[lane] ^ w[lane]) * m;
+    for (i = 0, p = k->mv_data; i < k->mv_size; i += 8) {
+        w[0] = 0;
+        memcpy(w, p + i, k->mv_size - i < 8 ? k->mv_size - i : 8);
+        h[1] = (h[1] ^ w[0]) * m;
+    }
     h[0] ^= h[0] >> 29;
     return (((h[0] ^ h[1]) * m ^ h[2] >> 31 ^ h[2]) * m ^ h[3] ^ h[3] >> 33) * m;
 }
 
-int index_get(struct index_txn *t, enum table table, const void *key, size_t n, MDB_val *out)
+/* What a look-up gave, if its sum is right. */
+static int index_checked(struct index_txn *t, const MDB_val *k, int rc, MDB_val *out)
 {
-    MDB_val k = { n, (void *)(uintptr_t)key };
     uint64_t sum;
-    int rc = mdb_get(t->txn, t->index->tables[table], &k, out);
     if (rc == 0 && out->mv_size < sizeof sum)
         rc = MDB_CORRUPTED;
     if (rc == 0) {
         out->mv_size -= sizeof sum;
         memcpy(&sum, (const char *)out->mv_data + out->mv_size, sizeof sum);
-        if (sum != sum_of(&k, out->mv_data, out->mv_size))
+        if (sum != sum_of(k, out->mv_data, out->mv_size))
             rc = MDB_CORRUPTED;
     }
     note_damage(t->index, rc);
     return rc;
 }
 
-int index_put(struct index_txn *t, enum table table, const void *key, size_t n, const void *value, size_t size,
-              struct store_error *e)
+int index_get(struct index_txn *t, enum table table, const void *key, size_t n, MDB_val *out)
 {
-    MDB_val k = { n, (void *)(uintptr_t)key }, v = { size + sizeof(uint64_t), NULL };
-    const uint64_t sum = sum_of(&k, value, size);
-    const int rc = mdb_put(t->txn, t->index->tables[table], &k, &v, MDB_RESERVE);
-    note_damage(t->index, rc);
+    MDB_val k = { n, (void *)(uintptr_t)key };
+    return index_checked(t, &k, mdb_get(t->txn, t->index->tables[table], &k, out), out);
+}
+
+/* last: the key is perhaps behind all others, which LMDB then packs densely; MDB_KEYEXIST: it is not. LMDB's code. */
+static int put(struct index_txn *t, enum table table, const MDB_val *k, const void *value, size_t size, bool last)
+{
+    MDB_val key = *k, v = { size + sizeof(uint64_t), NULL };
+    const uint64_t sum = sum_of(k, value, size);
+    const int rc = mdb_put(t->txn, t->index->tables[table], &key, &v, MDB_RESERVE | (last ? MDB_APPEND : 0));
     if (rc != 0)
-        return index_fail(e, rc, index_table_names[table]);
+        return rc;
     if (size > 0)
         memcpy(v.mv_data, value, size);
     memcpy((char *)v.mv_data + size, &sum, sizeof sum);
+    return 0;
+}
+
+int index_put(struct index_txn *t, enum table table, const void *key, size_t n, const void *value, size_t size,
+              struct store_error *e)
+{
+    const MDB_val k = { n, (void *)(uintptr_t)key };
+    const int rc = put(t, table, &k, value, size, false);
+    note_damage(t->index, rc);
+    if (rc != 0)
+        return index_fail(e, rc, index_table_names[table]);
     return 0;
 }
 
@@ -161,6 +181,9 @@ void index_abort(struct index_txn *t)
     if (t->txn == NULL)
         return;
     t->index->live--;
+    for (size_t i = 0; i < CACHE_KINDS; i++)
+        if (t->cursor[i] != NULL)
+            mdb_cursor_close(t->cursor[i]);
     if (!t->write && t->index->idle == NULL) {
         mdb_txn_reset(t->txn);
         t->index->idle = t->txn;
@@ -344,7 +367,22 @@ int index_put_keywords(struct index_txn *t, uint64_t id, struct str names, struc
     return index_put(t, TABLE_KEYWORDS, key, 8, names.p, names.n, e);
 }
 
-static const enum table cache_tables[] = { TABLE_CACHE, TABLE_PREVIEW, TABLE_IDS };       /* by enum cache_kind */
+static const enum table cache_tables[CACHE_KINDS] = { TABLE_CACHE, TABLE_PREVIEW, TABLE_IDS, TABLE_FIELDS, TABLE_SORT };       /* by enum cache_kind */
+
+/* Most often it is the one behind the last. LMDB's code. */
+static int get_next(struct index_txn *t, enum cache_kind kind, const void *key, size_t n, MDB_val *out)
+{
+    MDB_val k = { n, (void *)(uintptr_t)key }, found;
+    MDB_cursor **cursor = &t->cursor[kind];
+    int rc = 0;
+    if (*cursor == NULL)
+        rc = mdb_cursor_open(t->txn, t->index->tables[cache_tables[kind]], cursor);
+    else if (mdb_cursor_get(*cursor, &found, out, MDB_NEXT) == 0 && found.mv_size == n && memcmp(found.mv_data, key, n) == 0)
+        return index_checked(t, &k, 0, out);
+    if (rc == 0)
+        rc = mdb_cursor_get(*cursor, &k, out, MDB_SET);
+    return index_checked(t, &k, rc, out);
+}
 
 void index_get_cache(struct index_txn *t, uint64_t id, uint32_t uid, enum cache_kind kind, struct str *out)
 {
@@ -352,7 +390,7 @@ void index_get_cache(struct index_txn *t, uint64_t id, uint32_t uid, enum cache_
     MDB_val v;
     index_key(key, id, uid);
     *out = (struct str){ NULL, 0 };
-    if (index_get(t, cache_tables[kind], key, sizeof key, &v) == 0)
+    if ((t->write ? index_get(t, cache_tables[kind], key, sizeof key, &v) : get_next(t, kind, key, sizeof key, &v)) == 0)
         *out = (struct str){ v.mv_data, v.mv_size };
 }
 
@@ -360,6 +398,12 @@ int index_put_cache(struct index_txn *t, uint64_t id, uint32_t uid, enum cache_k
 {
     unsigned char key[12];
     index_key(key, id, uid);
+    if (!t->not_last[kind]) {
+        const int rc = put(t, cache_tables[kind], &(MDB_val){ sizeof key, key }, blob.p, blob.n, true);
+        if (rc == 0)
+            return 0;
+        t->not_last[kind] = rc == MDB_KEYEXIST;
+    }
     return index_put(t, cache_tables[kind], key, sizeof key, blob.p, blob.n, e);
 }
 

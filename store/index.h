@@ -91,12 +91,16 @@ bool index_in_memory(const struct index *x);
 /* True once something in it was found damaged, until it has been made anew. */
 bool index_damaged(const struct index *x);
 
+enum cache_kind { CACHE_STRUCTURE, CACHE_PREVIEW, CACHE_IDS, CACHE_FIELDS, CACHE_SORT, CACHE_KINDS };
+
 /* One transaction. A reading one is a snapshot; pointers from it live until it ends. Only one writing at a time among all
  * processes. */
 struct index_txn {
     struct index *index;
     MDB_txn *txn;
     bool write;
+    MDB_cursor *cursor[CACHE_KINDS];   /* of reading ones: where the last of that kind was found */
+    bool not_last[CACHE_KINDS];        /* of writing ones: what was put last is not behind all others */
 };
 int index_begin(struct index *x, bool write, struct index_txn *t, struct store_error *e);
 int index_commit(struct index_txn *t, struct store_error *e);
@@ -140,7 +144,6 @@ int index_get_keywords(struct index_txn *t, uint64_t id, struct buf *out, struct
 int index_put_keywords(struct index_txn *t, uint64_t id, struct str names, struct store_error *e);
 
 /* Derived data by UID, of several kinds. get: n 0 if none; delete: of all kinds. */
-enum cache_kind { CACHE_STRUCTURE, CACHE_PREVIEW, CACHE_IDS };
 void index_get_cache(struct index_txn *t, uint64_t id, uint32_t uid, enum cache_kind kind, struct str *out);
 int index_put_cache(struct index_txn *t, uint64_t id, uint32_t uid, enum cache_kind kind, struct str blob, struct store_error *e);
 int index_delete_cache(struct index_txn *t, uint64_t id, uint32_t uid, struct store_error *e);

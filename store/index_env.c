@@ -20,7 +20,7 @@ enum { INDEX_READERS = 1024 };
 #define INDEX_MAP ((size_t)1 << 34)
 
 const char *const index_table_names[TABLE_COUNT] = { "names", "box", "keywords", "chunks", "chunk", "cache", "expunged",
-                                                     "preview", "ids" };
+                                                     "preview", "ids", "fields", "sort" };
 static const char version_key[] = "version";
 static struct {
     sigjmp_buf *back;

@@ -3,9 +3,9 @@
 #include "store/index.h"
 
 /* What index.c and index_chunk.c share. */
-enum { INDEX_VERSION = 3, TOUCHED = 8 << 20, RESERVE = 1 << 20, LOCK_ROOM = 80 << 10 };      /* octets */
+enum { INDEX_VERSION = 4, TOUCHED = 8 << 20, RESERVE = 1 << 20, LOCK_ROOM = 80 << 10 };      /* octets */
 enum table { TABLE_NAMES, TABLE_BOX, TABLE_KEYWORDS, TABLE_CHUNKS, TABLE_CHUNK, TABLE_CACHE, TABLE_EXPUNGED, TABLE_PREVIEW, TABLE_IDS,
-             TABLE_COUNT };
+             TABLE_FIELDS, TABLE_SORT, TABLE_COUNT };
 struct index {
     MDB_env *env;
     MDB_dbi tables[TABLE_COUNT], main;

@@ -98,6 +98,10 @@ void mailbox_read_end(struct mailbox *m);
 int mailbox_read(struct mailbox *m, const struct message *msg, uint64_t offset, char *to, size_t n, size_t *got,
                  struct store_error *e);
 
+/* The whole message, to be looked into: as mailbox_read gives it, but that line ends of the body may be LF alone. Lock and failures
+ * as with mailbox_read. What it costs is little more than its size, also for small messages. */
+int mailbox_read_text(struct mailbox *m, const struct message *msg, struct buf *out, struct store_error *e);
+
 /* Small derived data kept in the index for a message (parsed ENVELOPE and BODYSTRUCTURE, made by mime_pack). get: *out
  * points into the index and is valid until the next call on the mailbox; n 0 if there is none. put may be delayed until
  * mailbox_cache_flush or the next writing call; failures are not errors. */
@@ -105,7 +109,7 @@ void mailbox_cache_get(struct mailbox *m, const struct message *msg, struct str 
 void mailbox_cache_put(struct mailbox *m, const struct message *msg, struct str blob);
 void mailbox_cache_flush(struct mailbox *m);
 /* The same for other things that the index keeps of a message: each caller knows what its blob says. */
-enum mailbox_note { NOTE_STRUCTURE, NOTE_PREVIEW, NOTE_IDS };
+enum mailbox_note { NOTE_STRUCTURE, NOTE_PREVIEW, NOTE_IDS, NOTE_FIELDS, NOTE_SORT };
 void mailbox_note_get(struct mailbox *m, const struct message *msg, enum mailbox_note kind, struct str *out);
 void mailbox_note_put(struct mailbox *m, const struct message *msg, enum mailbox_note kind, struct str blob);
 

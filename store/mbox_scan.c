@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/octets.h"
 #include "base/xmalloc.h"
 #include "store/mbox_from.h"
 
@@ -116,21 +117,6 @@ static ssize_t header_length(struct scan *s)
 #if defined __GNUC__ && !defined __clang__
 __attribute__((optimize("O3")))          /* gcc 12 leaves the loop scalar at -O2 */
 #endif
-static uint64_t count(const char *p, size_t n, char c)
-{
-    uint64_t found = 0;
-    while (n > 0) {
-        const size_t part = n < 255 ? n : 255;       /* sums of octets, so that a vector holds many */
-        unsigned char sum = 0;
-        for (size_t i = 0; i < part; i++)
-            sum = (unsigned char)(sum + (p[i] == c));
-        found += sum;
-        p += part;
-        n -= part;
-    }
-    return found;
-}
-
 /* CRs right before an LF in the piece (an LF that begins it is seen through b->last). */
 static uint64_t count_crlf(const struct body *b, const char *p, size_t n)
 {
@@ -154,7 +140,7 @@ static void body_piece(struct body *b, const char *p, size_t n)
 {
     if (n == 0)
         return;
-    const uint64_t lf = count(p, n, '\n');
+    const uint64_t lf = octets_count(p, n, '\n');
     b->bytes += n;
     b->lf += lf;
     b->bare += lf - count_crlf(b, p, n);
@@ -187,7 +173,7 @@ static int body_window(struct scan *s, struct body *b, size_t n)
     size_t from = 0;                             /* searched so far */
     for (;;) {
         char *p = s->data + s->at;
-        char *hit = from < n ? memmem(p + from, n - from, "From ", 5) : NULL;
+        const char *hit = from < n ? octets_find(p + from, n - from, "From ", 5) : NULL;
         if (hit == NULL)
             break;
         const size_t at = (size_t)(hit - p);

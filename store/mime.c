@@ -13,6 +13,7 @@
 #include "store/mime.h"
 #include <stdlib.h>
 #include <string.h>
+#include "base/octets.h"
 #include "base/xmalloc.h"
 #include "store/mime_lex.h"
 
@@ -36,12 +37,13 @@ struct mime_parser {
     struct open_part open[MIME_DEPTH];
     size_t depth;                   /* of open */
     size_t parts, boundaries;       /* made so far; on the stack */
-    bool in_header, no_envelopes;
+    bool in_header, for_search, lf_is_crlf;
     bool part_due;                  /* a boundary was the last line: a part begins if anything follows */
     struct buf header;              /* of the part on top */
     size_t header_at_line;          /* header.len when the line began */
     uint64_t line_start, lines;     /* offset of the line; line ends before it */
     uint64_t line_size;             /* what has come of it */
+    unsigned line_more;             /* 1: it counts as one octet more, its CR */
     unsigned previous_end;          /* octets of the line end before it: 0, 1, 2 */
     char last;                      /* octet before the next */
     bool keep_head;
@@ -84,9 +86,19 @@ struct mime_parser *mime_parser_new(struct arena *a)
     return p;
 }
 
-void mime_parser_no_envelopes(struct mime_parser *p)
+void mime_parser_for_search(struct mime_parser *p)
 {
-    p->no_envelopes = true;
+    p->for_search = true;
+}
+
+void mime_parser_lf_is_crlf(struct mime_parser *p)
+{
+    p->lf_is_crlf = true;
+}
+
+uint64_t mime_parser_size(const struct mime_parser *p)
+{
+    return p->line_start + p->line_size;
 }
 
 static int header_field(void *ctx, struct str name, struct str value, struct str whole)
@@ -95,7 +107,7 @@ static int header_field(void *ctx, struct str name, struct str value, struct str
     struct mime_part *part = &p->open[p->depth - 1].node->part;
     (void)whole;
     mime_part_field(part, name, value, p->arena);
-    if (part->envelope && !p->no_envelopes) mime_envelope_field(part->envelope, name, value, p->arena);
+    if (part->envelope && !p->for_search) mime_envelope_field(part->envelope, name, value, p->arena);
     return 0;
 }
 
@@ -216,7 +228,7 @@ static void line_end(struct mime_parser *p)
         if (p->in_header && p->header.len > p->header_at_line) p->header.len = p->header_at_line;
         boundary(p, (size_t)level, closing);
     } else if (p->in_header && is_blank(p)) {
-        header_end(p, p->line_start + p->line_size, p->lines + 1);
+        header_end(p, p->line_start + p->line_size + p->line_more, p->lines + 1);
     }
 }
 
@@ -242,20 +254,71 @@ static void line_part(struct mime_parser *p, const char *bytes, size_t n)
     p->line_size += n;
 }
 
+/* Counts whole lines, which are neither boundaries nor blank ones of a header. */
+static void count_lines(struct mime_parser *p, const char *bytes, size_t n)
+{
+    const size_t lines = octets_count(bytes, n, '\n');
+    size_t bare = 0;
+
+    if (p->lf_is_crlf) {
+        bare = lines;
+        for (const char *cr = bytes, *const end = bytes + n; (cr = memchr(cr, '\r', (size_t)(end - cr))) != NULL; cr++)
+            bare -= cr + 1 < end && cr[1] == '\n';
+        bare -= n > 0 && bytes[0] == '\n' && p->last == '\r';
+    }
+    p->lines += lines;
+    p->line_start += n + bare;
+    p->previous_end = (n > 1 ? bytes[n - 2] : p->last) == '\r' || p->lf_is_crlf ? 2 : 1;
+    p->last = '\n';
+}
+
+/* Passes lines of a body none of which can be a boundary. At the beginning of a line; returns how many octets they are: up to the
+ * beginning of another. */
+static size_t pass_lines(struct mime_parser *p, const char *bytes, size_t n)
+{
+    const char *stop = p->boundaries && *bytes == '-' ? bytes : NULL;
+
+    if (!stop && p->boundaries && (stop = octets_find(bytes, n, "\n--", 3)) != NULL) stop++;
+    if (!stop && (stop = memrchr(bytes, '\n', n)) != NULL) stop++;
+    if (!stop || stop == bytes) return 0;
+    count_lines(p, bytes, (size_t)(stop - bytes));
+    return (size_t)(stop - bytes);
+}
+
+/* Takes lines of a header where no boundary is looked for, up to the blank line. At the beginning of a line; returns how many octets. */
+static size_t take_lines(struct mime_parser *p, const char *bytes, size_t n)
+{
+    const char *stop = bytes[0] == '\n' || bytes[0] == '\r' ? NULL : bytes, *const end = bytes + n;
+
+    while (stop && (stop = memchr(stop, '\n', (size_t)(end - stop))) != NULL)
+        if (++stop == end || *stop == '\n' || (*stop == '\r' && (stop + 1 == end || stop[1] == '\n'))) break;
+    if (!stop || (size_t)(stop - bytes) > MIME_HEADER - p->header.len) return 0;
+    buf_add(&p->header, bytes, (size_t)(stop - bytes));
+    count_lines(p, bytes, (size_t)(stop - bytes));
+    return (size_t)(stop - bytes);
+}
+
 void mime_parser_feed(struct mime_parser *p, const char *bytes, size_t n)
 {
     const char *const end = bytes + n;
 
     while (bytes < end) {
+        if (p->line_size == 0 && !p->part_due) {
+            if (!p->in_header) bytes += pass_lines(p, bytes, (size_t)(end - bytes));
+            else if (!p->boundaries) bytes += take_lines(p, bytes, (size_t)(end - bytes));
+        }
+        if (bytes == end) break;
         const char *lf = memchr(bytes, '\n', (size_t)(end - bytes));
         const size_t size = (size_t)((lf ? lf + 1 : end) - bytes);
         line_part(p, bytes, size);
         if (lf) {
             const char before = lf > bytes ? lf[-1] : p->last;
+            const bool cr = p->line_size > 1 && before == '\r';
+            p->line_more = p->lf_is_crlf && !cr;
             line_end(p);
-            p->previous_end = p->line_size > 1 && before == '\r' ? 2 : 1;
-            p->line_start += p->line_size;
-            p->line_size = 0;
+            p->previous_end = cr || p->line_more ? 2 : 1;
+            p->line_start += p->line_size + p->line_more;
+            p->line_size = p->line_more = 0;
             p->lines++;
         }
         bytes += size;

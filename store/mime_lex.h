@@ -33,6 +33,9 @@ struct str mime_unfold_plain(struct str value, struct arena *a);
 void mime_part_field(struct mime_part *part, struct str name, struct str value, struct arena *a);
 void mime_envelope_field(struct mime_envelope *e, struct str name, struct str value, struct arena *a);
 /* Before the first octet: envelopes are not wanted (they stay empty), which saves time. */
-void mime_parser_no_envelopes(struct mime_parser *p);
+void mime_parser_for_search(struct mime_parser *p);
+/* From the next octet on, which begins a line, lines that end in LF alone are counted as if they ended in CRLF. */
+void mime_parser_lf_is_crlf(struct mime_parser *p);
+uint64_t mime_parser_size(const struct mime_parser *p);          /* octets fed, counted so */
 void mime_envelope_finish(struct mime_envelope *e);              /* the defaults of sender and reply-to */
 #endif

@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/xmalloc.h"
 #include "store/date.h"
+#include "store/fields.h"
 #include "store/mime_lex.h"
 #include "store/object_id.h"
 
@@ -22,12 +23,13 @@ struct search {
     struct store_error *error;
     bool failed;                      /* error is set */
     uint32_t seq;                     /* the message in hand, and what is known of it */
-    bool has_record, has_header, has_body, has_root, has_ids, gone;
+    bool has_record, has_header, has_body, has_root, has_ids, has_fields, gone;
     struct message message;
     struct buf header, body;
     struct mime_part *root;
     struct arena *arena;
     int64_t now;
+    bool line_ends;                   /* a text that is looked for has some: they must be as the client sees them */
 };
 
 /* ---- the message in hand ------------------------------------------------------------------------------------------------ */
@@ -35,8 +37,8 @@ struct search {
 static void take(struct search *s, uint32_t seq)
 {
     s->seq = seq;
-    s->has_record = s->has_header = s->has_body = s->has_ids = s->gone = false;
-    if (s->has_root) arena_reset(s->arena);
+    if (s->has_root || s->has_fields) arena_reset(s->arena);
+    s->has_record = s->has_header = s->has_body = s->has_ids = s->has_fields = s->gone = false;
     s->has_root = false;
 }
 
@@ -71,7 +73,9 @@ static bool read_into(struct search *s, struct buf *to, uint64_t n)
 static bool need_body(struct search *s)
 {
     if (s->has_body) return true;
-    return s->has_body = read_into(s, &s->body, s->message.size);
+    if (s->line_ends) return s->has_body = read_into(s, &s->body, s->message.size);
+    if (mailbox_read_text(s->mailbox, &s->message, &s->body, s->error) != 0) return give_up(s);
+    return s->has_body = true;
 }
 
 static bool need_header(struct search *s, struct str *out)
@@ -82,6 +86,20 @@ static bool need_header(struct search *s, struct str *out)
     *out = buf_str(s->has_body ? &s->body : &s->header);
     if (out->n > n) out->n = (size_t)n;
     return true;
+}
+
+/* Fields of the header, with all of that name. */
+static bool need_field(struct search *s, struct str name, struct str *out)
+{
+    if (!need_record(s)) return false;
+    if (s->has_body || s->has_header || !fields_kept(name)) return need_header(s, out);
+    struct sort_fields sort;
+    const bool subject = str_ieq(name, STR("subject"));
+    const int rc = subject ? message_sort_fields(s->mailbox, &s->message, s->arena, &sort, s->error)
+                           : message_fields(s->mailbox, &s->message, s->arena, out, s->error);
+    if (rc > 0 && subject) *out = sort.subjects;
+    s->has_fields = true;
+    return rc > 0 || (rc < 0 ? give_up(s) : need_header(s, out));
 }
 
 static long read_message(void *ctx, uint64_t offset, char *to, size_t n)
@@ -131,7 +149,7 @@ static bool need_root(struct search *s)
         if (s->root) return s->has_root = true;
     }
     struct mime_parser *p = mime_parser_new(s->arena);
-    mime_parser_no_envelopes(p);
+    mime_parser_for_search(p);
     if (small) mime_parser_feed(p, s->body.data, s->body.len);
     else ok = parse_large(s, p);
     s->root = mime_parser_finish(p);
@@ -179,7 +197,8 @@ static bool match_header(struct search *s, const struct search_key *k)
     struct field_search f = { k, false };
     struct str header;
 
-    if (!need_header(s, &header)) return false;
+    if (!need_field(s, k->field, &header)) return false;
+    if (k->needle_count == 1 && !text_needle_may_be(k->needles[0], header)) return false;
     mime_header_each(header, match_field, &f);
     return f.found;
 }
@@ -200,7 +219,7 @@ static bool sent_day(struct search *s, int64_t *day)
     int64_t date;
     int zone;
 
-    if (!need_header(s, &header)) return false;
+    if (!need_field(s, STR("date"), &header)) return false;
     mime_header_each(header, first_date, &value);
     if (!value.p) return false;
     if (mime_date_parse(value, &date, &zone) != 0) {
@@ -215,7 +234,9 @@ static bool match_content(struct search *s, const struct search_key *k)
 {
     if (!need_root(s)) return false;
     for (size_t i = 0; i < k->needle_count; i++) {
-        const int rc = text_search(s->root, k->needles[i], k->type == SEARCH_TEXT, read_message, s);
+        const bool headers = k->type == SEARCH_TEXT;
+        const int rc = s->has_body ? text_search_in(s->root, k->needles[i], headers, s->body.data ? buf_str(&s->body) : STR(""))
+                                   : text_search(s->root, k->needles[i], headers, read_message, s);
         if (rc < 0) return give_up(s);
         if (rc == 0) return false;
     }
@@ -426,18 +447,27 @@ void search_narrow(const struct mailbox *m, const struct search_key *k, uint32_t
     if (high < *last) *last = high;
 }
 
+static bool has_line_ends(const struct search_key *k)
+{
+    for (size_t i = 0; i < k->child_count; i++)
+        if (has_line_ends(&k->children[i])) return true;
+    for (size_t i = 0; i < k->text.n; i++)
+        if (k->text.p[i] == '\r' || k->text.p[i] == '\n') return true;
+    return false;
+}
+
 /* ---- running -------------------------------------------------------------------------------------------------------------------- */
 
 /* Messages from *seq on, until a batch of matches is full, enough were read, or last is done. */
 static size_t run_batch(struct search *s, const struct search_key *program, uint32_t *seq, uint32_t last, uint32_t *matches)
 {
-    enum { READS = 64 };
+    enum { READS = 256 };
     size_t n = 0;
 
     for (unsigned reads = 0; *seq <= last && n < BATCH && reads < READS && !s->failed; ++*seq) {
         take(s, *seq);
         if (match(s, program) && need_record(s)) matches[n++] = *seq;
-        if (s->has_header || s->has_body || s->has_root || s->has_ids) reads++;
+        if (s->has_header || s->has_body || s->has_root || s->has_ids || s->has_fields) reads++;
     }
     mailbox_read_end(s->mailbox);
     return n;
@@ -452,6 +482,7 @@ int search_run(struct mailbox *m, struct search_key *program, int (*found)(void 
     bool stopped = false;
 
     prepare(program);
+    s.line_ends = has_line_ends(program);
     s.arena = arena_new();
     search_narrow(m, program, &seq, &last);
     while (seq <= last && !stopped && !s.failed) {

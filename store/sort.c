@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/xmalloc.h"
+#include "store/fields.h"
 #include "store/sort.h"
 #include "store/structure.h"
 #include "store/subject.h"
@@ -18,10 +19,11 @@ struct value {
 struct sorting {
     struct sort_key keys[SORT_KEYS]; /* each once: a key that comes again decides nothing */
     size_t key_count;
-    bool needs_envelope;
+    bool needs_envelope, needs_fields;       /* needs_fields: date and subject alone */
     enum collation collation;
     struct value *values;            /* key_count for each message */
     struct buf text, scratch, collated;
+    struct charset_cache *charsets;
     struct arena *arena;             /* of one message */
 };
 struct item {
@@ -37,8 +39,10 @@ static void choose_keys(struct sorting *s, const struct sort_key *keys, size_t n
         if (had[keys[i].by]) continue;
         had[keys[i].by] = true;
         s->keys[s->key_count++] = keys[i];
-        if (keys[i].by != SORT_ARRIVAL && keys[i].by != SORT_SIZE) s->needs_envelope = true;
+        if (keys[i].by == SORT_DATE || keys[i].by == SORT_SUBJECT) s->needs_fields = true;
+        else if (keys[i].by != SORT_ARRIVAL && keys[i].by != SORT_SIZE) s->needs_envelope = true;
     }
+    if (s->needs_envelope) s->needs_fields = false;
 }
 
 /* ---- the keys of a message ----------------------------------------------------------------------------------------------- */
@@ -80,7 +84,7 @@ static struct value display_value(struct sorting *s, const struct mime_addresses
 {
     const struct mime_address *a = list->list;
 
-    if (list->n > 0 && a->name.n > 0) text_decode_words(&s->scratch, a->name);
+    if (list->n > 0 && a->name.n > 0) text_decode_words(&s->scratch, a->name, s->charsets);
     if (list->n > 0 && s->scratch.len == 0) {
         add_str(&s->scratch, a->mailbox);
         if (a->mailbox.p && a->host.p) {
@@ -91,36 +95,66 @@ static struct value display_value(struct sorting *s, const struct mime_addresses
     return text_value(s);
 }
 
-static struct value message_value(struct sorting *s, enum sort_by by, const struct message *msg, const struct mime_envelope *e)
+/* What the keys are made of: the envelope, or of fields alone the date and subject. */
+struct source {
+    const struct mime_envelope *envelope;
+    struct mime_envelope own;
+    bool has_date;
+    int64_t date;
+};
+
+static struct value message_value(struct sorting *s, enum sort_by by, const struct message *msg, const struct source *from)
 {
+    const struct mime_envelope *e = from->envelope;
+
     buf_clear(&s->scratch);
     switch (by) {
     case SORT_ARRIVAL: return number_value(msg->date);
     case SORT_SIZE: return number_value((int64_t)msg->size);
-    case SORT_DATE: return number_value(subject_sent_date(e->date, msg->date));
+    case SORT_DATE:
+        if (s->needs_fields) return number_value(from->has_date ? from->date : msg->date);
+        return number_value(subject_sent_date(e->date, msg->date));
     case SORT_CC: return mailbox_value(s, &e->cc);
     case SORT_FROM: return mailbox_value(s, &e->from);
     case SORT_TO: return mailbox_value(s, &e->to);
     case SORT_DISPLAYFROM: return display_value(s, &e->from);
     case SORT_DISPLAYTO: return display_value(s, &e->to);
     case SORT_SUBJECT:
-        subject_base(&s->scratch, e->subject, NULL);
+        subject_base(&s->scratch, e->subject, NULL, s->charsets);
         return text_value(s);
     case SORT_KEYS: break;
     }
     return (struct value){ 0 };
 }
 
+static bool take_source(struct sorting *s, struct mailbox *m, const struct message *msg, struct source *from, struct store_error *e)
+{
+    struct sort_fields fields;
+
+    const int rc = s->needs_fields ? message_sort_fields(m, msg, s->arena, &fields, e) : 0;
+    if (rc > 0) {
+        from->own = (struct mime_envelope){ .subject = sort_fields_subject(&fields, s->arena) };
+        from->envelope = &from->own;
+        from->has_date = fields.has_date;
+        from->date = fields.date;
+    } else if (rc == 0 && (s->needs_fields || s->needs_envelope)) {
+        from->envelope = message_envelope(m, msg, s->arena, e);
+        from->has_date = from->envelope && from->envelope->date.p && subject_date(from->envelope->date, &from->date);
+        return from->envelope != NULL;
+    }
+    return rc >= 0;
+}
+
 /* The values of a message to s->values[at ...]. 1, 0: it is gone, -1. */
 static int take_message(struct sorting *s, struct mailbox *m, uint32_t seq, size_t at, struct store_error *e)
 {
     struct message msg;
-    const struct mime_envelope *envelope = NULL;
+    struct source from = { .envelope = NULL };
 
     arena_reset(s->arena);
     if (mailbox_message(m, seq, &msg, e) != 0) return e->code == STORE_EXPUNGED ? 0 : -1;
-    if (s->needs_envelope && (envelope = message_envelope(m, &msg, s->arena, e)) == NULL) return e->code == STORE_EXPUNGED ? 0 : -1;
-    for (size_t k = 0; k < s->key_count; k++) s->values[at + k] = message_value(s, s->keys[k].by, &msg, envelope);
+    if (!take_source(s, m, &msg, &from, e)) return e->code == STORE_EXPUNGED ? 0 : -1;
+    for (size_t k = 0; k < s->key_count; k++) s->values[at + k] = message_value(s, s->keys[k].by, &msg, &from);
     if (s->text.len > SORT_MEMORY) return store_fail(e, STORE_LIMIT, 0, "%s: too much to sort at once", mailbox_name_of(m));
     return 1;
 }
@@ -163,6 +197,7 @@ int sort_run(struct mailbox *m, const struct sort_key *keys, size_t key_count, e
     s.values = xcalloc(*n + 1, (s.key_count + 1) * sizeof *s.values);
     struct item *items = xcalloc(*n + 1, sizeof *items);
     s.arena = arena_new();
+    s.charsets = charset_cache_new();
     for (size_t i = 0; i < *n && rc >= 0; i++) {
         const uint32_t at = (uint32_t)(kept * s.key_count);
         rc = take_message(&s, m, seqs[i], at, e ? e : &own);
@@ -170,6 +205,7 @@ int sort_run(struct mailbox *m, const struct sort_key *keys, size_t key_count, e
         if (i % UNLOCK_AFTER == UNLOCK_AFTER - 1) mailbox_read_end(m);
     }
     mailbox_read_end(m);
+    mailbox_cache_flush(m);
     if (rc >= 0) {
         qsort(items, kept, sizeof *items, compare_items);
         for (size_t i = 0; i < kept; i++) seqs[i] = items[i].seq;
@@ -181,5 +217,6 @@ int sort_run(struct mailbox *m, const struct sort_key *keys, size_t key_count, e
     buf_free(&s.scratch);
     buf_free(&s.collated);
     arena_free(s.arena);
+    charset_cache_delete(s.charsets);
     return rc >= 0 ? 0 : -1;
 }

@@ -2,6 +2,8 @@
  * Structure and ENVELOPE of a message: out of the index, else read from the mailbox.
  */
 #include "store/structure.h"
+#include "store/fields.h"
+#include "store/mime_lex.h"
 
 static struct mime_part *parse_message(struct mailbox *m, const struct message *msg, struct arena *a, struct store_error *e)
 {
@@ -21,6 +23,29 @@ static struct mime_part *parse_message(struct mailbox *m, const struct message *
     return rc == 0 ? root : NULL;
 }
 
+/* A message of moderate size, from its octets as they are stored. NULL: it is to be read as the client sees it, for its line ends are
+ * not what they seem; the header's fields are kept in passing. */
+static struct mime_part *parse_text(struct mailbox *m, const struct message *msg, struct arena *a)
+{
+    enum { MODERATE = 1 << 20 };
+    struct buf text = { 0 };
+    struct mime_part *root = NULL;
+    if (msg->size <= MODERATE && mailbox_read_text(m, msg, &text, NULL) == 0 && text.len >= msg->header_size) {
+        struct mime_parser *parser = mime_parser_new(a);
+        mime_parser_feed(parser, text.data, (size_t)msg->header_size);
+        mime_parser_lf_is_crlf(parser);
+        mime_parser_feed(parser, text.data + msg->header_size, text.len - (size_t)msg->header_size);
+        const uint64_t size = mime_parser_size(parser);
+        root = mime_parser_finish(parser);
+        if (size == msg->size)
+            message_keep_fields(m, msg, (struct str){ text.data, (size_t)msg->header_size });
+        else
+            root = NULL;
+    }
+    buf_free(&text);
+    return root;
+}
+
 static struct mime_part *kept_structure(struct mailbox *m, const struct message *msg, struct arena *a)
 {
     struct str blob;
@@ -33,7 +58,9 @@ struct mime_part *message_structure(struct mailbox *m, const struct message *msg
     struct mime_part *root = kept_structure(m, msg, a);
     if (root != NULL)
         return root;
-    root = parse_message(m, msg, a, e);
+    root = parse_text(m, msg, a);
+    if (root == NULL)
+        root = parse_message(m, msg, a, e);
     if (root != NULL) {
         struct buf packed = { 0 };
         mime_pack(&packed, root);

@@ -94,14 +94,14 @@ static void drop_leaders(struct subject *s)
     }
 }
 
-void subject_base(struct buf *out, struct str value, bool *reply)
+void subject_base(struct buf *out, struct str value, bool *reply, struct charset_cache *kept)
 {
     static const char forward[] = "[fwd:";
     enum { FORWARD = sizeof forward - 1 };
     const size_t start = out->len;
 
     buf_room(out, 1);                              /* there is memory, then */
-    text_decode_words(out, value);
+    text_decode_words(out, value, kept);
     single_spaces(out, start);
     struct subject s = { .p = out->data + start, .end = out->data + out->len };
     for (;;) {
@@ -118,12 +118,14 @@ void subject_base(struct buf *out, struct str value, bool *reply)
     if (reply) *reply = s.reply;
 }
 
+bool subject_date(struct str date, int64_t *out)
+{
+    int zone;
+    return mime_date_parse(date, out, &zone) == 0 || mime_day_parse(date, out) == 0;
+}
+
 int64_t subject_sent_date(struct str date, int64_t internal)
 {
     int64_t sent;
-    int zone;
-
-    if (date.p == NULL) return internal;
-    if (mime_date_parse(date, &sent, &zone) == 0 || mime_day_parse(date, &sent) == 0) return sent;
-    return internal;
+    return date.p != NULL && subject_date(date, &sent) ? sent : internal;
 }

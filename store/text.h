@@ -12,7 +12,12 @@
 bool text_charset_known(struct str charset);                       /* for SEARCH CHARSET: NO [BADCHARSET] */
 int text_to_utf8(struct buf *out, struct str charset, struct str in);   /* 0, or -1 charset unknown */
 void text_decode_header(struct buf *out, struct str value);        /* unfolded, encoded words decoded */
-void text_decode_words(struct buf *out, struct str value);         /* the same, other octets as they are: perhaps no UTF-8 */
+/* The same, other octets as they are: perhaps no UTF-8. kept: converters once opened, for many calls (to open one takes far longer than
+ * a text); NULL: none are. */
+struct charset_cache;
+void text_decode_words(struct buf *out, struct str value, struct charset_cache *kept);
+struct charset_cache *charset_cache_new(void);
+void charset_cache_delete(struct charset_cache *c);                /* also NULL */
 
 /* How text is compared: i;unicode-casemap (RFC 5051), i;ascii-casemap and i;octet (RFC 4790). */
 enum collation { COLLATE_CASEMAP, COLLATE_ASCII, COLLATE_OCTET };
@@ -24,12 +29,15 @@ void text_fold(enum collation collation, struct buf *out, struct str utf8);
 struct text_needle;
 struct text_needle *text_needle_new(enum collation collation, struct str utf8);
 void text_needle_free(struct text_needle *n);
+bool text_needle_may_be(const struct text_needle *n, struct str fields);       /* false: in none of them */
 bool text_needle_in_header(const struct text_needle *n, struct str value);    /* decodes the value first */
 /* Looks in the decoded text of a body: every text part (text and message types; encoded headers of attached messages
  * too), streamed through read, which fills like pread from the message's offset and returns octets got, 0 at the end, -1 on
  * failure. headers: look in the message header and those of parts too (TEXT), else BODY. 1 found, 0 not, -1 read failed. */
 typedef long (*text_read)(void *ctx, uint64_t offset, char *to, size_t n);
 int text_search(const struct mime_part *root, const struct text_needle *n, bool headers, text_read read, void *ctx);
+/* The same in a message that is in memory, whose octets root was parsed from. 1 found, 0 not. */
+int text_search_in(const struct mime_part *root, const struct text_needle *n, bool headers, struct str message);
 /* Decodes base64 or quoted-printable (any other encoding: copies) of a whole part. */
 void text_decode_transfer(struct buf *out, struct str encoding, struct str in);
 #endif

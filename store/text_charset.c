@@ -4,7 +4,9 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include "base/xmalloc.h"
 #include "store/text_private.h"
 
 static const char replacement[] = "\xef\xbf\xbd";      /* U+FFFD */
@@ -133,6 +135,17 @@ void charset_cache_free(struct charset_cache *c)
     for (unsigned i = 0; i < c->n; i++)
         if (c->entry[i].cd != (iconv_t)-1) iconv_close(c->entry[i].cd);
     c->n = 0;
+}
+
+struct charset_cache *charset_cache_new(void)
+{
+    return xcalloc(1, sizeof(struct charset_cache));
+}
+
+void charset_cache_delete(struct charset_cache *c)
+{
+    if (c) charset_cache_free(c);
+    free(c);
 }
 
 void charset_open(struct charset *c, struct charset_cache *cache, struct str name)

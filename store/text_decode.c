@@ -27,6 +27,15 @@ static void base64_feed(struct transfer *t, struct buf *out, const char *in, siz
     unsigned bits = t->bits, count = t->count;
 
     for (size_t i = 0; i < n; i++) {
+        while (count == 0 && i + 4 < n) {            /* whole quanta */
+            const unsigned a = base64_value[(unsigned char)in[i]], b = base64_value[(unsigned char)in[i + 1]];
+            const unsigned c = base64_value[(unsigned char)in[i + 2]], d = base64_value[(unsigned char)in[i + 3]];
+            if ((a | b | c | d) >= 64) break;
+            *to++ = (char)(a << 2 | b >> 4);
+            *to++ = (char)(b << 4 | c >> 2);
+            *to++ = (char)(c << 6 | d);
+            i += 4;
+        }
         const unsigned v = base64_value[(unsigned char)in[i]];
         if (v == 64) count = 0, bits = 0;            /* '=' ends a quantum; what follows is another text */
         if (v >= 64) continue;
@@ -42,12 +51,24 @@ static void base64_feed(struct transfer *t, struct buf *out, const char *in, siz
 
 /* ---- quoted-printable --------------------------------------------------------------------------------------------------- */
 
+/* 16: none. */
+static const unsigned char hex_value[256] = {
+#define X 16
+    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, X, X, X, X, X, X,
+    X, 10, 11, 12, 13, 14, 15, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+    X, 10, 11, 12, 13, 14, 15, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+#undef X
+};
+
 static int hex(char c)
 {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return -1;
+    const unsigned char v = hex_value[(unsigned char)c];
+    return v < 16 ? v : -1;
 }
 
 static void qp_give_up(struct transfer *t, struct buf *out)
@@ -84,38 +105,45 @@ static void qp_pending(struct transfer *t, struct buf *out, char c)
     else buf_addc(out, c);
 }
 
-typedef unsigned char vector __attribute__((vector_size(16)));
-typedef uint64_t vector64 __attribute__((vector_size(16)));
-
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t';
 }
 
-/* Where the next '=', CR or LF is from i on, or n. */
-static size_t qp_special(const char *in, size_t i, size_t n)
+/* Copies octets up to the next '=', CR or LF from i on, or n; returns where that is. to has room for 16 more. */
+static size_t qp_copy(char *to, const char *in, size_t i, size_t n)
 {
+    const size_t begin = i;
+
     for (; i + sizeof(vector) <= n; i += sizeof(vector)) {
         vector v;
         memcpy(&v, in + i, sizeof v);
+        memcpy(to + (i - begin), &v, sizeof v);
         const vector64 found = (vector64)((v == '=') | (v == '\r') | (v == '\n'));
-        if (found[0] | found[1]) break;
+        if (found[0] | found[1]) return i + first_octet(found);
     }
-    while (i < n && in[i] != '=' && in[i] != '\r' && in[i] != '\n') i++;
+    for (; i < n && in[i] != '=' && in[i] != '\r' && in[i] != '\n'; i++) to[i - begin] = in[i];
     return i;
 }
 
-/* in[i] is such an octet. If what it means can be seen at once: appends that to *to, and returns how many octets it took; else 0.
- * begin: octets before it belong to something that has been dealt with. */
+/* Octets written as "=XX", one behind the other, from *i on; returns where to write on. */
+static char *qp_encoded(char *to, const char *in, size_t *i, size_t n)
+{
+    while (*i + 2 < n && in[*i] == '=') {
+        const unsigned high = hex_value[(unsigned char)in[*i + 1]], low = hex_value[(unsigned char)in[*i + 2]];
+        if ((high | low) > 15) break;
+        *to++ = (char)(high << 4 | low);
+        *i += 3;
+    }
+    return to;
+}
+
+/* in[i] is such an octet, but no "=XX". If what it means can be seen at once: appends that to *to, and returns how many octets it
+ * took; else 0. begin: octets before it belong to something that has been dealt with. */
 static size_t qp_simple(const char *in, size_t i, size_t begin, size_t n, char **to)
 {
     if (in[i] == '=') {
         if (i + 2 >= n) return 0;
-        const int high = hex(in[i + 1]), low = hex(in[i + 2]);
-        if (high >= 0 && low >= 0) {
-            *(*to)++ = (char)(high << 4 | low);
-            return 3;
-        }
         return in[i + 1] == '\n' ? 2 : in[i + 1] == '\r' && in[i + 2] == '\n' ? 3 : 0;
     }
     const size_t length = in[i] == '\n' ? 1 : i + 1 < n && in[i + 1] == '\n' ? 2 : 0;
@@ -133,11 +161,15 @@ static void qp_feed(struct transfer *t, struct buf *out, const char *in, size_t 
             qp_pending(t, out, in[i++]);
             continue;
         }
-        char *to = buf_room(out, n - i + 1), *const start = to;
+        char *to = buf_room(out, n - i + sizeof(vector)), *const start = to;
         for (size_t passed = 1; passed; ) {
-            const size_t at = qp_special(in, i, n);
-            memcpy(to, in + i, at - i);
+            to = qp_encoded(to, in, &i, n);
+            const size_t at = qp_copy(to, in, i, n);
             to += at - i;
+            if (at + 2 < n && in[at] == '=' && (hex_value[(unsigned char)in[at + 1]] | hex_value[(unsigned char)in[at + 2]]) < 16) {
+                i = at;
+                continue;
+            }
             passed = at < n ? qp_simple(in, at, i, n, &to) : 0;
             size_t end = at;                           /* blanks before what is not simple may be the end of a line */
             while (!passed && end > i && is_blank(in[end - 1])) end--;
@@ -285,7 +317,7 @@ static void decode(struct buf *out, struct str value, struct charset_cache *cach
     struct word w;
 
     while (p < end) {
-        const char *mark = memmem(p, (size_t)(end - p), "=?", 2);
+        const char *mark = octets_find(p, (size_t)(end - p), "=?", 2);
         if (!mark) break;
         if (!word_parse(&w, mark, end)) {
             p = mark + 2;
@@ -309,9 +341,9 @@ void text_decode_header(struct buf *out, struct str value)
     charset_cache_free(&cache);
 }
 
-void text_decode_words(struct buf *out, struct str value)
+void text_decode_words(struct buf *out, struct str value, struct charset_cache *kept)
 {
-    struct charset_cache cache = { .n = 0 };
-    decode(out, value, &cache, false);
-    charset_cache_free(&cache);
+    struct charset_cache own = { .n = 0 };
+    decode(out, value, kept ? kept : &own, false);
+    charset_cache_free(&own);
 }

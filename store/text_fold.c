@@ -10,16 +10,27 @@
 #include "base/xmalloc.h"
 #include "store/text_private.h"
 
-typedef unsigned char vector __attribute__((vector_size(16)));
-typedef uint64_t vector64 __attribute__((vector_size(16)));
 
 static char upper(char c)
 {
     return (char)(c >= 'a' && c <= 'z' ? c - ('a' - 'A') : c);
 }
 
-/* Capitals of ASCII octets from in to to, all else copied; stop: until one is not ASCII. Returns how many. */
-static inline __attribute__((always_inline)) size_t upper_run(char *to, const char *in, size_t n, bool stop)
+/* Capitals of ASCII octets from in to to, all else copied. */
+static void upper_all(char *to, const char *in, size_t n)
+{
+    size_t i = 0;
+
+    for (; i + sizeof(vector) <= n; i += sizeof(vector)) {
+        vector v;
+        memcpy(&v, in + i, sizeof v);
+        v ^= (vector)((v >= 'a') & (v <= 'z')) & 0x20;
+        memcpy(to + i, &v, sizeof v);
+    }
+    for (; i < n; i++) to[i] = upper(in[i]);
+}
+
+size_t fold_ascii_run(char *to, const char *in, size_t n)
 {
     size_t i = 0;
 
@@ -27,11 +38,11 @@ static inline __attribute__((always_inline)) size_t upper_run(char *to, const ch
         vector v;
         memcpy(&v, in + i, sizeof v);
         const vector64 high = (vector64)v & UINT64_C(0x8080808080808080);
-        if (stop && (high[0] | high[1])) break;
         v ^= (vector)((v >= 'a') & (v <= 'z')) & 0x20;
         memcpy(to + i, &v, sizeof v);
+        if (high[0] | high[1]) return i + first_octet(high);
     }
-    for (; i < n && !(stop && (unsigned char)in[i] & 0x80); i++) to[i] = upper(in[i]);
+    for (; i < n && !((unsigned char)in[i] & 0x80); i++) to[i] = upper(in[i]);
     return i;
 }
 
@@ -95,8 +106,8 @@ static bool is_ideograph(const char *p, size_t n)
     return n >= 3 && c >= 0xe4 && c <= 0xe9 && is_tail(p[1]) && is_tail(p[2]);
 }
 
-/* RFC 5051 section 2, step 2, of any character. Returns its length in octets; an octet that is no UTF-8 stays as it is. */
-static size_t fold_any(struct buf *out, const char *in, size_t n)
+/* RFC 5051 section 2, step 2. */
+size_t fold_any(struct buf *out, const char *in, size_t n)
 {
     enum { PARTS = 32 };                 /* U+FDFA has 18, the most of all */
     utf8proc_int32_t c, parts[PARTS];
@@ -133,7 +144,7 @@ static size_t fold_simple(struct buf *out, const char *in, size_t i, size_t n)
         } else if (lead < 0x80 && (unsigned char)in[i + 1] >= 0x80) {
             *to++ = upper(in[i++]);
         } else {
-            break;                                     /* more than one of ASCII: upper_run is faster */
+            break;                                     /* more than one of ASCII: fold_ascii_run is faster */
         }
     }
     out->len += (size_t)(to - start);
@@ -157,9 +168,12 @@ size_t fold_feed(enum collation collation, struct buf *out, const char *in, size
     size_t i = 0;
 
     if (collation == COLLATE_OCTET) buf_add(out, in, n);
-    if (collation == COLLATE_ASCII) out->len += upper_run(buf_room(out, n), in, n, false);
+    if (collation == COLLATE_ASCII) {
+        upper_all(buf_room(out, n), in, n);
+        out->len += n;
+    }
     while (collation == COLLATE_CASEMAP && i < end) {
-        const size_t run = upper_run(buf_room(out, end - i), in + i, end - i, true);
+        const size_t run = fold_ascii_run(buf_room(out, end - i), in + i, end - i);
         out->len += run;
         i = fold_simple(out, in, i + run, end);
         if (i < end && ((unsigned char)in[i] & 0x80)) i += fold_any(out, in + i, end - i);
@@ -193,6 +207,7 @@ struct text_needle *text_needle_new(enum collation collation, struct str utf8)
     n->scratch = xcalloc(1, sizeof *n->scratch);
     n->collation = collation;
     text_fold(collation, &n->folded, utf8);
+    text_needle_find(n);
     return n;
 }
 
@@ -202,6 +217,9 @@ void text_needle_free(struct text_needle *n)
     charset_cache_free(&n->scratch->charsets);
     buf_free(&n->scratch->text);
     buf_free(&n->scratch->folded);
+    buf_free(&n->scratch->decoded);
+    buf_free(&n->scratch->reduced);
+    fold_tables_free(n->scratch);
     free(n->scratch);
     buf_free(&n->folded);
     free(n);

@@ -18,7 +18,8 @@ struct stream {
     struct buf decoded, utf8, folded;
     text_read read;
     void *ctx;
-    bool headers;
+    struct str message;              /* all of it, if .p: then nothing is read */
+    bool headers, has_word;          /* of the header in hand: it has the needle; it may have it in fields that are plain */
     char *window;
 };
 
@@ -63,19 +64,53 @@ static bool stream_end(struct stream *s)
     return stream_look(s, true);
 }
 
+/* Up to n octets from at on, in memory; *got how many. NULL: they cannot be read. */
+static const char *stream_octets(struct stream *s, uint64_t at, size_t n, size_t *got)
+{
+    *got = 0;
+    if (s->message.p) {
+        if (at < s->message.n) *got = n < s->message.n - at ? n : (size_t)(s->message.n - at);
+        return s->message.p + (at < s->message.n ? at : 0);
+    }
+    const long k = s->read(s->ctx, at, s->window, n < WINDOW ? n : WINDOW);
+    if (k > 0) *got = (size_t)k;
+    return k < 0 ? NULL : s->window;
+}
+
+/* A text that is in memory: 1 found, 0 not, -1 to be streamed. */
+static int search_whole(const struct stream *s, const struct mime_part *p, struct str charset)
+{
+    struct buf *decoded = &s->needle->scratch->decoded;
+    struct str text = { NULL, 0 };
+
+    if (!s->message.p || !s->needle->ascii || p->body_offset > s->message.n) return -1;
+    text = (struct str){ s->message.p + p->body_offset, s->message.n - (size_t)p->body_offset };
+    if (text.n > p->body_size) text.n = (size_t)p->body_size;
+    if (transfer_kind_of(p->encoding) != TRANSFER_NONE) {
+        buf_clear(decoded);
+        text_decode_transfer(decoded, p->encoding, text);
+        text = decoded->data ? buf_str(decoded) : STR("");
+    }
+    return find_in_text(s->needle, charset, text.p, text.n);
+}
+
 static int search_body(struct stream *s, const struct mime_part *p)
 {
-    const bool text = str_ieq(p->type, STR("text"));
+    const bool is_text = str_ieq(p->type, STR("text"));
+    const struct str charset = is_text ? mime_param_get(p->params, p->param_count, STR("charset")) : (struct str){ NULL, 0 };
     uint64_t at = p->body_offset, left = p->body_size;
+    const int found = search_whole(s, p, charset);
 
-    stream_begin(s, p->encoding, text ? mime_param_get(p->params, p->param_count, STR("charset")) : (struct str){ NULL, 0 });
+    if (found >= 0) return found;
+    stream_begin(s, p->encoding, charset);
     while (left) {
-        const long got = s->read(s->ctx, at, s->window, left < WINDOW ? (size_t)left : WINDOW);
-        if (got < 0) return -1;
+        size_t got;
+        const char *octets = stream_octets(s, at, left < WINDOW ? (size_t)left : WINDOW, &got);
+        if (!octets) return -1;
         if (got == 0) break;
-        if (stream_feed(s, s->window, (size_t)got)) return 1;
-        at += (uint64_t)got;
-        left -= (uint64_t)got;
+        if (stream_feed(s, octets, got)) return 1;
+        at += got;
+        left -= got;
     }
     return stream_end(s);
 }
@@ -84,7 +119,7 @@ static int search_body(struct stream *s, const struct mime_part *p)
 static int search_field(void *ctx, struct str name, struct str value, struct str whole)
 {
     struct stream *s = ctx;
-    (void)whole;
+    if (!s->has_word && is_plain_header(whole.p, whole.n)) return 0;
     buf_clear(&s->utf8);
     buf_clear(&s->folded);
     buf_add(&s->utf8, name.p, name.n);
@@ -104,7 +139,7 @@ static bool search_stray_lines(struct stream *s, struct str header)
         const char *lf = memchr(p, '\n', (size_t)(end - p));
         const size_t n = (size_t)((lf ? lf + 1 : end) - p);
         if (n > 2 && *p != ' ' && *p != '\t' && memchr(p, ':', n) == NULL
-            && text_needle_in_header(s->needle, (struct str){ p, n })) return true;
+            && (s->has_word || !is_plain_header(p, n)) && text_needle_in_header(s->needle, (struct str){ p, n })) return true;
         p += n;
     }
     return false;
@@ -113,23 +148,27 @@ static bool search_stray_lines(struct stream *s, struct str header)
 static int search_header(struct stream *s, const struct mime_part *p)
 {
     const size_t size = p->header_size < MIME_HEADER ? (size_t)p->header_size : MIME_HEADER;
+    char *copy = NULL;
     size_t have = 0;
 
     if (size <= 2) return 0;
-    char *header = size <= WINDOW ? s->window : xmalloc(size);
-    int rc = 0;
-    while (have < size) {
-        const long got = s->read(s->ctx, p->header_offset + have, header + have, size - have);
-        if (got < 0) rc = -1;
-        if (got <= 0) break;
-        have += (size_t)got;
+    const char *header = stream_octets(s, p->header_offset, size, &have);
+    if (header && have && have < size && !s->message.p) {          /* larger than the window */
+        header = copy = memcpy(xmalloc(size), header, have);
+        for (size_t got = 1; have < size && got && header; have += got) {
+            const char *more = stream_octets(s, p->header_offset + have, size - have, &got);
+            if (!more) header = NULL;
+            else memcpy(copy + have, more, got);
+        }
     }
-    if (rc == 0) {
+    int rc = header ? 0 : -1;
+    if (header) s->has_word = has_word(s->needle, header, have);
+    if (header && (s->has_word || !is_plain_header(header, have))) {
         s->headers = false;
         mime_header_each((struct str){ header, have }, search_field, s);
         rc = s->headers || search_stray_lines(s, (struct str){ header, have });
     }
-    if (header != s->window) free(header);
+    free(copy);
     return rc;
 }
 
@@ -150,16 +189,26 @@ static int search_part(struct stream *s, const struct mime_part *p, bool all_hea
     return rc;
 }
 
+static int search(struct stream *s, const struct mime_part *root, bool headers)
+{
+    if (s->needle->folded.len == 0) return 1;
+    if (!s->message.p) s->window = xmalloc(WINDOW);
+    const int rc = search_part(s, root, headers, headers);
+    free(s->window);
+    buf_free(&s->decoded);
+    buf_free(&s->utf8);
+    buf_free(&s->folded);
+    return rc;
+}
+
 int text_search(const struct mime_part *root, const struct text_needle *n, bool headers, text_read read, void *ctx)
 {
     struct stream s = { .needle = n, .read = read, .ctx = ctx };
+    return search(&s, root, headers);
+}
 
-    if (n->folded.len == 0) return 1;
-    s.window = xmalloc(WINDOW);
-    const int rc = search_part(&s, root, headers, headers);
-    free(s.window);
-    buf_free(&s.decoded);
-    buf_free(&s.utf8);
-    buf_free(&s.folded);
-    return rc;
+int text_search_in(const struct mime_part *root, const struct text_needle *n, bool headers, struct str message)
+{
+    struct stream s = { .needle = n, .message = message };
+    return search(&s, root, headers);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/xmalloc.h"
+#include "store/fields.h"
 #include "store/mime_lex.h"
 #include "store/structure.h"
 #include "store/subject.h"
@@ -146,7 +147,7 @@ static void take_subject(struct threading *t, struct str value, struct thread_it
 {
     buf_clear(&t->subject);
     buf_clear(&t->collated);
-    if (value.n > 0) subject_base(&t->subject, value, &item->reply);
+    if (value.n > 0) subject_base(&t->subject, value, &item->reply, t->charsets);
     text_fold(t->collation, &t->collated, buf_str(&t->subject));
     if (t->collated.len > THREAD_TEXT) t->collated.len = THREAD_TEXT;
     item->subject = intern_add(&t->subjects, buf_str(&t->collated), NULL);
@@ -176,6 +177,7 @@ struct threading *threading_new(enum thread_algorithm algorithm, enum collation 
     struct threading *t = xcalloc(1, sizeof *t);
     t->algorithm = algorithm;
     t->collation = collation;
+    t->charsets = charset_cache_new();
     intern_add(&t->subjects, STR(""), NULL);           /* NO_SUBJECT */
     return t;
 }
@@ -184,6 +186,7 @@ void threading_free(struct threading *t)
 {
     intern_free(&t->ids);
     intern_free(&t->subjects);
+    charset_cache_delete(t->charsets);
     free(t->items);
     free(t->forest.nodes);
     buf_free(&t->id);
@@ -227,9 +230,11 @@ static int add_message(struct threading *t, struct mailbox *m, uint32_t seq, str
         if (envelope == NULL) return -1;
         h.envelope = *envelope;
     } else {
-        const struct str header = message_header(m, &msg, a, e);
-        if (header.p == NULL) return -1;
-        mime_header_each(header, header_field, &h);
+        struct str fields;
+        const int rc = message_fields(m, &msg, a, &fields, e);
+        if (rc == 0) fields = message_header(m, &msg, a, e);
+        if (rc < 0 || fields.p == NULL) return -1;
+        mime_header_each(fields, header_field, &h);
     }
     const struct thread_message message = { .seq = seq, .arrival = msg.date, .date = h.envelope.date, .subject = h.envelope.subject,
         .message_id = h.envelope.message_id, .in_reply_to = h.envelope.in_reply_to, .references = h.references };
@@ -252,6 +257,7 @@ int thread_run(struct mailbox *m, enum thread_algorithm algorithm, enum collatio
         if (i % UNLOCK_AFTER == UNLOCK_AFTER - 1) mailbox_read_end(m);
     }
     mailbox_read_end(m);
+    mailbox_cache_flush(m);
     if (rc == 0) threading_finish(t, out);
     threading_free(t);
     arena_free(a);

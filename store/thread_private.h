@@ -21,6 +21,7 @@ struct threading {
     struct thread_item *items;
     size_t item_count, item_room;
     struct forest forest;
+    struct charset_cache *charsets;
     struct buf id, subject, collated;    /* scratch */
 };
 #endif

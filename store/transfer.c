@@ -129,7 +129,8 @@ static int take_message(struct mailbox *m, struct delivery *d, uint32_t uid, str
     return take_octets(m, d, r, start, e);
 }
 
-static int collect(struct mailbox *m, const uint32_t *seqs, size_t n, struct delivery *d, uint32_t *uids, size_t *count, struct store_error *e)
+int delivery_collect(struct delivery *d, struct mailbox *m, const uint32_t *seqs, size_t n, uint32_t *uids, size_t *count,
+                     struct store_error *e)
 {
     *count = 0;
     if (mailbox_read_begin(m, e) != 0)
@@ -190,7 +191,7 @@ int mailbox_copy(struct mailbox *m, const uint32_t *seqs, size_t n, const struct
         return there == 0 ? -1 : store_fail(e, STORE_NONEXISTENT, 0, "%s is a directory", to->text);
     delivery_init(&d, m->box.store, to);
     uint32_t *uids = xreallocarray(NULL, n + 1, sizeof *uids);
-    int rc = collect(m, seqs, n, &d, uids, count, e);
+    int rc = delivery_collect(&d, m, seqs, n, uids, count, e);
     if (rc == 0 && *count > 0)
         rc = moving ? move(m, &d, uids, count, uidvalidity, dst_uids, e) : delivery_commit(&d, uidvalidity, dst_uids, e);
     delivery_free(&d);

@@ -222,6 +222,7 @@ int mailbox_read_begin(struct mailbox *m, struct store_error *e)
     if (mbox_lock_held(m->box.lock) != MBOX_LOCK_NONE)
         return 0;
     mailbox_snapshot_end(m);
+    content_unlocked(m->content);
     return box_lock(&m->box, MBOX_LOCK_SHARED, &rec, e);
 }
 
@@ -231,28 +232,45 @@ void mailbox_read_end(struct mailbox *m)
     box_unlock(&m->box);
 }
 
+/* The lock, and the record of a message that is still the same. NULL with e. */
+static const struct message_record *readable(struct mailbox *m, const struct message *msg, uint64_t *start, struct store_error *e)
+{
+    struct store_error own = { .code = STORE_OK };
+    if (mailbox_read_begin(m, e) != 0)
+        return NULL;
+    const struct message_record *r = mailbox_record(m, msg->uid, start, &own);
+    if (r != NULL && r->fingerprint == msg->fingerprint && r->size == msg->size)
+        return r;
+    if (r != NULL || own.code == STORE_OK)
+        (void)store_fail(e, STORE_EXPUNGED, 0, "the message is gone");
+    else if (e != NULL)
+        *e = own;
+    return NULL;
+}
+
 int mailbox_read(struct mailbox *m, const struct message *msg, uint64_t offset, char *to, size_t n, size_t *got,
                  struct store_error *e)
 {
     uint64_t start;
-    struct store_error own = { .code = STORE_OK };
-    if (mailbox_read_begin(m, e) != 0)
+    const struct message_record *r = readable(m, msg, &start, e);
+    if (r == NULL)
         return -1;
-    const struct message_record *r = mailbox_record(m, msg->uid, &start, &own);
-    if (r == NULL || r->fingerprint != msg->fingerprint || r->size != msg->size) {
-        if (r == NULL && own.code != STORE_OK) {
-            if (e != NULL)
-                *e = own;
-            return -1;
-        }
-        return store_fail(e, STORE_EXPUNGED, 0, "the message is gone");
-    }
     return content_read(m->content, m->box.fd, r, start, (m->rec.bits & BOX_MBOXO) != 0, offset, to, n, got, e);
+}
+
+int mailbox_read_text(struct mailbox *m, const struct message *msg, struct buf *out, struct store_error *e)
+{
+    uint64_t start;
+    const struct message_record *r = readable(m, msg, &start, e);
+    if (r == NULL)
+        return -1;
+    return content_text(m->content, m->box.fd, r, start, (m->rec.bits & BOX_MBOXO) != 0, out, e);
 }
 
 static enum cache_kind kind_of(enum mailbox_note kind)
 {
-    return kind == NOTE_PREVIEW ? CACHE_PREVIEW : kind == NOTE_IDS ? CACHE_IDS : CACHE_STRUCTURE;
+    static const enum cache_kind kinds[] = { CACHE_STRUCTURE, CACHE_PREVIEW, CACHE_IDS, CACHE_FIELDS, CACHE_SORT };
+    return kinds[kind];
 }
 
 void mailbox_note_get(struct mailbox *m, const struct message *msg, enum mailbox_note kind, struct str *out)

@@ -15,7 +15,7 @@ static void expect(struct str value, const char *want, bool want_reply)
     bool reply = !want_reply;
 
     buf_puts(&b, "kept");
-    subject_base(&b, value, &reply);
+    subject_base(&b, value, &reply, NULL);
     buf_addc(&b, '\0');
     assert_string_equal(b.data + 4, want);
     assert_int_equal(reply, want_reply);
@@ -57,10 +57,10 @@ static void test_long(void **state)
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
         struct buf value = { 0 }, out = { 0 };
         while (value.len < 1 << 20) buf_puts(&value, pieces[i]);
-        subject_base(&out, buf_str(&value), NULL);
+        subject_base(&out, buf_str(&value), NULL, NULL);
         for (size_t k = 0; k < 1 << 18; k++) buf_addc(&value, ']');
         buf_clear(&out);
-        subject_base(&out, buf_str(&value), NULL);
+        subject_base(&out, buf_str(&value), NULL, NULL);
         buf_free(&value);
         buf_free(&out);
     }
