@@ -61,8 +61,8 @@ static void tell_error(struct report *r, const char *path, int line, const char 
         meant = nearest(name);
     }
     const char *fix = meant != NULL ? FIX("write %s in line %d, or take the line out", meant, line)
-                    : line > 0 ? FIX("correct line %d of %s: imapd.conf(5) has the values of each setting", line, path)
-                               : FIX("correct %s: see imapd.conf(5)", path);
+                      : line > 0    ? FIX("correct line %d of %s: imapd.conf(5) has the values of each setting", line, path)
+                                    : FIX("correct %s: see imapd.conf(5)", path);
     if (line > 0)
         report_found(r, MARK_ERROR, area, fix, "%s, line %d: %s", path, line, what);
     else
@@ -103,7 +103,7 @@ static void read_copy(struct report *r, struct config *c, const char *path, char
         const char *what = line > 0 && strchr(rest, ':') != NULL ? strchr(rest, ':') + 2 : rest + strspn(rest, " ");
         tell_error(r, path, line, what);
         if (line <= 0)
-            return;                      /* of settings together: they are kept */
+            return; /* of settings together: they are kept */
         config_free(c);
         blank(text, line);
     }
@@ -125,11 +125,11 @@ void examine_file(struct report *r, struct config *c, const char *path, bool opt
     }
     if (stat(path, &st) == 0) {
         if ((st.st_mode & 022) != 0)
-            report_found(r, MARK_ERROR, area, FIX("chmod go-w %s", path), "%s can be written by others than its owner (mode %03o)", path,
-                         (unsigned)st.st_mode & 0777u);
+            report_found(r, MARK_ERROR, area, FIX("chmod go-w %s", path),
+                         "%s can be written by others than its owner (mode %03o)", path, (unsigned)st.st_mode & 0777u);
         if (st.st_uid != 0 && root)
-            report_found(r, MARK_ERROR, area, FIX("chown root %s", path), "%s belongs to user %lu: who can write it becomes root", path,
-                         (unsigned long)st.st_uid);
+            report_found(r, MARK_ERROR, area, FIX("chown root %s", path), "%s belongs to user %lu: who can write it becomes root",
+                         path, (unsigned long)st.st_uid);
     }
     read_copy(r, c, path, text);
     free(text);
@@ -140,7 +140,8 @@ static void users_exist(const struct patient *p, const char *setting, const char
     char *copy = xstrdup(list != NULL ? list : ""), *save = NULL;
     for (const char *name = strtok_r(copy, " \t,", &save); name != NULL; name = strtok_r(NULL, " \t,", &save))
         if (getpwnam(name) == NULL && p->config->passwd_file == NULL)
-            report_found(p->report, MARK_WARNING, area, FIX("correct the setting %s, or make the user: adduser %s", setting, name),
+            report_found(p->report, MARK_WARNING, area,
+                         FIX("correct the setting %s, or make the user: adduser %s", setting, name),
                          "%s names %s, and there is no such user", setting, name);
     free(copy);
 }
@@ -151,7 +152,8 @@ void examine_settings(const struct patient *p)
     users_exist(p, "administrators", c->administrators);
     users_exist(p, "anonymous-user", c->anonymous_user);
     if (config_lists(c->mechanisms, "ANONYMOUS") && c->anonymous_user == NULL)
-        report_found(p->report, MARK_WARNING, area, "set anonymous-user", "mechanisms has ANONYMOUS, but anonymous-user is not set");
+        report_found(p->report, MARK_WARNING, area, "set anonymous-user",
+                     "mechanisms has ANONYMOUS, but anonymous-user is not set");
     if (c->plaintext_login)
         report_found(p->report, MARK_WARNING, area, "plaintext-login = no, and a certificate in tls-certificate",
                      "plaintext-login = yes: passwords cross the network unprotected");

@@ -20,14 +20,17 @@ static bool file_ok(const struct patient *p, const char *setting, const char *pa
 {
     struct stat st;
     if (stat(path, &st) != 0) {
-        report_found(p->report, MARK_ERROR, area, FIX("correct the setting %s, or make the file", setting), "%s: %s: %s", setting, path, strerror(errno));
+        report_found(p->report, MARK_ERROR, area, FIX("correct the setting %s, or make the file", setting), "%s: %s: %s", setting,
+                     path, strerror(errno));
         return false;
     }
     if ((st.st_mode & (secret ? 0027u : 0022u)) != 0)
-        report_found(p->report, MARK_ERROR, area, FIX("chmod %s %s", secret ? "640" : "644", path), "%s: %s can be %s by others (mode %03o)", setting, path,
-                     secret ? "read or written" : "written", (unsigned)st.st_mode & 0777u);
+        report_found(p->report, MARK_ERROR, area, FIX("chmod %s %s", secret ? "640" : "644", path),
+                     "%s: %s can be %s by others (mode %03o)", setting, path, secret ? "read or written" : "written",
+                     (unsigned)st.st_mode & 0777u);
     if (st.st_uid != 0 && p->root)
-        report_found(p->report, MARK_ERROR, area, FIX("chown root %s", path), "%s: %s belongs to user %lu", setting, path, (unsigned long)st.st_uid);
+        report_found(p->report, MARK_ERROR, area, FIX("chown root %s", path), "%s: %s belongs to user %lu", setting, path,
+                     (unsigned long)st.st_uid);
     return access(path, R_OK) == 0;
 }
 
@@ -35,12 +38,17 @@ static void passwd_entry(const struct patient *p, int n, const struct passwd_lin
 {
     const char *path = p->config->passwd_file;
     if (!passwd_name_ok(e->name))
-        report_found(p->report, MARK_ERROR, area, FIX("correct line %d of %s", n, path), "%s, line %d: %s may not be a user's name", path, n, e->name);
+        report_found(p->report, MARK_ERROR, area, FIX("correct line %d of %s", n, path),
+                     "%s, line %d: %s may not be a user's name", path, n, e->name);
     else if (e->uid < p->config->first_uid || e->gid == 0)
-        report_found(p->report, MARK_WARNING, area, FIX("imapd --passwd --uid UID %s, or first-uid = %lu", e->name, (unsigned long)e->uid),
+        report_found(p->report, MARK_WARNING, area,
+                     FIX("imapd --passwd --uid UID %s, or first-uid = %lu", e->name, (unsigned long)e->uid),
                      "%s, line %d: %s has uid %lu, below first-uid: no login", path, n, e->name, (unsigned long)e->uid);
-    else if (e->hash[0] == '\0' || (e->hash[0] != '$' && e->hash[0] != '{' && e->hash[0] != '!' && e->hash[0] != '*' && e->hash[0] != '_' && strlen(e->hash) != 13))
-        report_found(p->report, MARK_ERROR, area, FIX("imapd --passwd %s", e->name), "%s, line %d: %s has no hash of a password", path, n, e->name);
+    else if (e->hash[0] == '\0'
+             || (e->hash[0] != '$' && e->hash[0] != '{' && e->hash[0] != '!' && e->hash[0] != '*' && e->hash[0] != '_'
+                 && strlen(e->hash) != 13))
+        report_found(p->report, MARK_ERROR, area, FIX("imapd --passwd %s", e->name), "%s, line %d: %s has no hash of a password",
+                     path, n, e->name);
 }
 
 static void passwd_file(const struct patient *p)
@@ -56,7 +64,8 @@ static void passwd_file(const struct patient *p)
         n++;
         const int rc = passwd_line_parse(&e, copy);
         if (rc < 0)
-            report_found(p->report, MARK_ERROR, area, FIX("correct line %d of %s: name:hash:uid:gid::home, or imapd --passwd NAME", n, path),
+            report_found(p->report, MARK_ERROR, area,
+                         FIX("correct line %d of %s: name:hash:uid:gid::home, or imapd --passwd NAME", n, path),
                          "%s, line %d is not an entry", path, n);
         else if (rc == 1) {
             entries++;
@@ -77,7 +86,9 @@ static void keytab(const struct patient *p)
     size_t n = 0;
     char *text = read_text(path, &n);
     if (text == NULL || n < 2 || text[0] != 5)
-        report_found(p->report, MARK_ERROR, area, FIX("kadmin ktadd -k %s %s/%s", path, p->config->gssapi_service, p->config->hostname), "gssapi-keytab: %s is no keytab", path);
+        report_found(p->report, MARK_ERROR, area,
+                     FIX("kadmin ktadd -k %s %s/%s", path, p->config->gssapi_service, p->config->hostname),
+                     "gssapi-keytab: %s is no keytab", path);
     free(text);
 }
 
@@ -89,7 +100,8 @@ static void oauth_keys(const struct patient *p)
     char *text = read_text(path, NULL);
     const char *begin = text != NULL ? text + strspn(text, " \t\r\n") : "";
     if (*begin != '{' && strstr(begin, "-----BEGIN ") == NULL)
-        report_found(p->report, MARK_ERROR, area, "fetch the issuer's JWK set anew (its jwks_uri)", "oauth-keys: %s has no keys (JWK set or PEM)", path);
+        report_found(p->report, MARK_ERROR, area, "fetch the issuer's JWK set anew (its jwks_uri)",
+                     "oauth-keys: %s has no keys (JWK set or PEM)", path);
     else
         report_found(p->report, MARK_OK, area, NULL, "oauth-keys: %s is there", path);
     free(text);
@@ -107,8 +119,10 @@ static void pam(const struct patient *p)
             return;
         }
     }
-    report_found(p->report, MARK_ERROR, area, FIX("make /etc/pam.d/%s (with: @include common-auth, @include common-account), or pam-service = another", service),
-                 "pam-service: there is no /etc/pam.d/%s", service);
+    report_found(
+        p->report, MARK_ERROR, area,
+        FIX("make /etc/pam.d/%s (with: @include common-auth, @include common-account), or pam-service = another", service),
+        "pam-service: there is no /etc/pam.d/%s", service);
 }
 
 void examine_credentials(const struct patient *p)
@@ -124,7 +138,8 @@ void examine_credentials(const struct patient *p)
     if (p->config->pam_service != NULL)
         pam(p);
     else if (p->root && p->config->system_users && access("/etc/shadow", R_OK) != 0)
-        report_found(p->report, MARK_ERROR, area, "system-users = no, or pam-service", "/etc/shadow: %s: no password can be checked", strerror(errno));
+        report_found(p->report, MARK_ERROR, area, "system-users = no, or pam-service",
+                     "/etc/shadow: %s: no password can be checked", strerror(errno));
 }
 
 static void greeter_root(const struct patient *p)
@@ -132,7 +147,7 @@ static void greeter_root(const struct patient *p)
     const char *path = p->config->greeter_root;
     struct stat st;
     if (lstat(path, &st) != 0)
-        return;                          /* made at the first connection */
+        return; /* made at the first connection */
     DIR *d = opendir(path);
     unsigned n = 0;
     for (const struct dirent *e; d != NULL && (e = readdir(d)) != NULL;)
@@ -140,9 +155,11 @@ static void greeter_root(const struct patient *p)
     if (d != NULL)
         closedir(d);
     if (!S_ISDIR(st.st_mode) || st.st_uid != 0 || (st.st_mode & 0022) != 0)
-        report_found(p->report, MARK_ERROR, "greeter", FIX("chown root:root %s; chmod 555 %s", path, path), "greeter-root: %s must be a directory of root that nobody else can write: no login", path);
+        report_found(p->report, MARK_ERROR, "greeter", FIX("chown root:root %s; chmod 555 %s", path, path),
+                     "greeter-root: %s must be a directory of root that nobody else can write: no login", path);
     else if (n > 0)
-        report_found(p->report, MARK_WARNING, "greeter", FIX("remove what is in %s, or greeter-root = an empty directory", path), "greeter-root: %s is not empty", path);
+        report_found(p->report, MARK_WARNING, "greeter", FIX("remove what is in %s, or greeter-root = an empty directory", path),
+                     "greeter-root: %s is not empty", path);
 }
 
 static void state_file(const struct patient *p)
@@ -153,17 +170,19 @@ static void state_file(const struct patient *p)
         return;
     if (lstat(path, &st) == 0) {
         if (!S_ISREG(st.st_mode) || st.st_uid != 0 || (st.st_mode & 0022) != 0)
-            report_found(p->report, MARK_ERROR, "greeter", FIX("rm %s: it is made anew", path), "state-file: %s is not a file of root alone: limits are not kept", path);
+            report_found(p->report, MARK_ERROR, "greeter", FIX("rm %s: it is made anew", path),
+                         "state-file: %s is not a file of root alone: limits are not kept", path);
         return;
     }
     char *above = xstrdup(path), *slash = strrchr(above, '/');
     for (int up = 0; up < 2 && slash != NULL && slash != above; up++, slash = strrchr(above, '/')) {
-        *slash = '\0';                   /* the directory above may be missing, not the one above that */
+        *slash = '\0'; /* the directory above may be missing, not the one above that */
         if (stat(above, &st) == 0 || errno != ENOENT)
             break;
     }
     if (stat(above, &st) != 0 || !S_ISDIR(st.st_mode))
-        report_found(p->report, MARK_WARNING, "greeter", "state-file = /run/imapd/state", "state-file: %s cannot be made: limits are not kept", path);
+        report_found(p->report, MARK_WARNING, "greeter", "state-file = /run/imapd/state",
+                     "state-file: %s cannot be made: limits are not kept", path);
     free(above);
 }
 
@@ -172,9 +191,11 @@ void examine_greeter(const struct patient *p)
     const char *name = p->config->greeter_user;
     const struct passwd *pw = getpwnam(name);
     if (pw == NULL && strcmp(name, "imapd") == 0)
-        report_found(p->report, MARK_NOTE, "greeter", "adduser --system --no-create-home imapd", "there is no user imapd: the process before login runs as nobody");
+        report_found(p->report, MARK_NOTE, "greeter", "adduser --system --no-create-home imapd",
+                     "there is no user imapd: the process before login runs as nobody");
     else if (pw == NULL || pw->pw_uid == 0)
-        report_found(p->report, MARK_ERROR, "greeter", FIX("adduser --system --no-create-home %s, or take the setting greeter-user out", name),
+        report_found(p->report, MARK_ERROR, "greeter",
+                     FIX("adduser --system --no-create-home %s, or take the setting greeter-user out", name),
                      "greeter-user: %s %s", name, pw == NULL ? "does not exist" : "is root");
     greeter_root(p);
     state_file(p);

@@ -1,6 +1,6 @@
 /*
- * Runs as root or as a user: imapd --doctor, its options and the order of what is looked at. What lies in users' hands is looked at by a
- * process that has become the user, and told through a pipe.
+ * Runs as root or as a user: imapd --doctor, its options and the order of what is looked at. What lies in users' hands is looked
+ * at by a process that has become the user, and told through a pipe.
  */
 #include "doctor/doctor.h"
 
@@ -48,10 +48,13 @@ struct options {
 static bool parse_options(struct options *o, int argc, char **argv)
 {
     enum { DOCTOR = 1, CONFIG, USER, JSON, HELP };
-    static const struct option names[] = {
-        { "doctor", no_argument, NULL, DOCTOR }, { "config", required_argument, NULL, CONFIG }, { "user", required_argument, NULL, USER },
-        { "login", required_argument, NULL, USER }, { "json", no_argument, NULL, JSON }, { "help", no_argument, NULL, HELP }, { NULL, 0, NULL, 0 }
-    };
+    static const struct option names[] = { { "doctor", no_argument, NULL, DOCTOR },
+                                           { "config", required_argument, NULL, CONFIG },
+                                           { "user", required_argument, NULL, USER },
+                                           { "login", required_argument, NULL, USER },
+                                           { "json", no_argument, NULL, JSON },
+                                           { "help", no_argument, NULL, HELP },
+                                           { NULL, 0, NULL, 0 } };
     for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         switch (c) {
         case DOCTOR: break;
@@ -94,15 +97,20 @@ static void as_user(const struct patient *p, const struct account *a)
     if (child < 0 || waitpid(child, &status, 0) != child)
         return;
     if (WIFSIGNALED(status))
-        report_found(p->report, MARK_ERROR, "index", FIX("rm -r the index-dir of %s (%s): it is made anew", a->name, p->config->index_dir),
-                     WTERMSIG(status) == SIGALRM ? "looking at the index of %s took too long" : "the index of %s is damaged: reading it fails", a->name);
+        report_found(p->report, MARK_ERROR, "index",
+                     FIX("rm -r the index-dir of %s (%s): it is made anew", a->name, p->config->index_dir),
+                     WTERMSIG(status) == SIGALRM ? "looking at the index of %s took too long"
+                                                 : "the index of %s is damaged: reading it fails",
+                     a->name);
     else if (WEXITSTATUS(status) != 0)
         report_found(p->report, MARK_ERROR, "index", "the log", "cannot work as user %s", a->name);
 }
 
 static struct account account_of(const struct passwd *pw)
 {
-    return (struct account){ .name = xstrdup(pw->pw_name), .home = xstrdup(pw->pw_dir), .uid = pw->pw_uid, .gid = pw->pw_gid, .system = true };
+    return (struct account){
+        .name = xstrdup(pw->pw_name), .home = xstrdup(pw->pw_dir), .uid = pw->pw_uid, .gid = pw->pw_gid, .system = true
+    };
 }
 
 static void all_inboxes(const struct patient *p)
@@ -127,11 +135,12 @@ static void one_user(const struct patient *p, const struct passwd *pw)
     const char *home = getenv("HOME");
     struct stat st;
     if (!p->root && home != NULL && home[0] == '/' && stat(home, &st) == 0 && st.st_uid == getuid()) {
-        free(a.home);                    /* as a session does it */
+        free(a.home); /* as a session does it */
         a.home = xstrdup(home);
     }
     if (p->root && pw->pw_uid < p->config->first_uid)
-        report_found(p->report, MARK_ERROR, "session", "log in as another user, or lower first-uid", "%s has uid %lu, below first-uid: no login", pw->pw_name, (unsigned long)pw->pw_uid);
+        report_found(p->report, MARK_ERROR, "session", "log in as another user, or lower first-uid",
+                     "%s has uid %lu, below first-uid: no login", pw->pw_name, (unsigned long)pw->pw_uid);
     if (!p->root)
         examine_inbox(p, &a);
     as_user(p, &a);
@@ -163,14 +172,16 @@ static void examine(struct report *r, const struct options *o, const char *path)
     examine_file(r, &config, path, o->config == NULL, root);
     examine_settings(&p);
     if (stat("/proc/self/exe", &st) == 0 && ((st.st_mode & 0022) != 0 || (st.st_mode & 06000) != 0))
-        report_found(r, MARK_ERROR, "configuration", "chmod 755 the program imapd", "the program imapd has mode %04o: it must not be setuid, setgid, or writable by others",
+        report_found(r, MARK_ERROR, "configuration", "chmod 755 the program imapd",
+                     "the program imapd has mode %04o: it must not be setuid, setgid, or writable by others",
                      (unsigned)st.st_mode & 07777u);
     server(&p);
     if (root)
         examine_session(&p, NULL);
     const struct passwd *pw = o->user != NULL ? getpwnam(o->user) : root ? NULL : getpwuid(getuid());
     if (o->user != NULL && (pw == NULL || pw->pw_uid == 0))
-        report_found(r, MARK_ERROR, "session", "name an ordinary user", "%s %s", o->user, pw == NULL ? "is no user of this system" : "is root");
+        report_found(r, MARK_ERROR, "session", "name an ordinary user", "%s %s", o->user,
+                     pw == NULL ? "is no user of this system" : "is root");
     else if (pw != NULL)
         one_user(&p, pw);
     config_free(&config);
@@ -190,7 +201,8 @@ int doctor_main(int argc, char **argv, const char *default_config)
     }
     (void)signal(SIGPIPE, SIG_IGN);
     log_to_stderr();
-    struct report r = { .out = stdout, .form = o.json ? REPORT_JSON : REPORT_TEXT,
+    struct report r = { .out = stdout,
+                        .form = o.json ? REPORT_JSON : REPORT_TEXT,
                         .colours = !o.json && isatty(STDOUT_FILENO) && (no_color == NULL || no_color[0] == '\0') };
     report_begin(&r);
     examine(&r, &o, o.config != NULL ? o.config : default_config);

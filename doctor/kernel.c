@@ -20,8 +20,11 @@ static const char area[] = "kernel";
 static void confinement(const struct patient *p, bool there, const char *what, const char *fix)
 {
     const bool must = p->config->require_sandbox;
-    report_found(p->report, must ? MARK_ERROR : MARK_NOTE, area, must ? FIX("%s; or require-sandbox = no", fix) : fix,
-                 "%s%s", what, there ? "" : must ? ", and require-sandbox = yes: no session is served" : ": sessions are confined less");
+    report_found(p->report, must ? MARK_ERROR : MARK_NOTE, area, must ? FIX("%s; or require-sandbox = no", fix) : fix, "%s%s",
+                 what,
+                 there  ? ""
+                 : must ? ", and require-sandbox = yes: no session is served"
+                        : ": sessions are confined less");
 }
 
 /* On the mail's file system, in a file without a name. */
@@ -33,8 +36,10 @@ static void collapse_range(const struct patient *p)
     if (fd >= 0 && fstat(fd, &st) == 0) {
         const off_t block = st.st_blksize > 0 ? st.st_blksize : 4096;
         const bool can = ftruncate(fd, 4 * block) == 0 && fallocate(fd, FALLOC_FL_COLLAPSE_RANGE, 0, block) == 0;
-        report_found(p->report, MARK_OK, area, NULL, can ? "%s: mail can be taken out of the front of a file without copying (COLLAPSE_RANGE)"
-                     : "%s: this file system has no COLLAPSE_RANGE: expunging old mail copies what is behind it", dir);
+        report_found(p->report, MARK_OK, area, NULL,
+                     can ? "%s: mail can be taken out of the front of a file without copying (COLLAPSE_RANGE)"
+                         : "%s: this file system has no COLLAPSE_RANGE: expunging old mail copies what is behind it",
+                     dir);
     }
     if (fd >= 0)
         close(fd);

@@ -24,7 +24,8 @@ static unsigned long listening(const char *table, unsigned port)
     while (f != NULL && found == 0 && fgets(line, sizeof line, f) != NULL) {
         unsigned local, state;
         unsigned long inode;
-        if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*s %*s %lu", &local, &state, &inode) == 3 && state == 10 && local == port)
+        if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*s %*s %lu", &local, &state, &inode) == 3
+            && state == 10 && local == port)
             found = inode;
     }
     if (f != NULL)
@@ -71,12 +72,16 @@ static bool holder(unsigned long inode, char *name, size_t size)
 
 static void port(const struct patient *p, unsigned number)
 {
-    static const char *const ours[] = { "inetd", "xinetd", "systemd", "inetutils-inetd", "systemd-socket-", "tcpserver", "stunnel4", "stunnel", "nginx", "haproxy", "init" };
+    static const char *const ours[] = { "inetd",           "xinetd",    "systemd",  "inetutils-inetd",
+                                        "systemd-socket-", "tcpserver", "stunnel4", "stunnel",
+                                        "nginx",           "haproxy",   "init" };
     char name[64] = "";
     unsigned long inode = listening("/proc/net/tcp", number);
     inode = inode != 0 ? inode : listening("/proc/net/tcp6", number);
     if (inode == 0) {
-        report_found(p->report, MARK_NOTE, area, FIX("systemctl enable --now %s.socket, or disable = no in /etc/xinetd.d/%s", number == 143 ? "imapd" : "imaps", number == 143 ? "imap" : "imaps"),
+        report_found(p->report, MARK_NOTE, area,
+                     FIX("systemctl enable --now %s.socket, or disable = no in /etc/xinetd.d/%s",
+                         number == 143 ? "imapd" : "imaps", number == 143 ? "imap" : "imaps"),
                      "nobody listens on port %u", number);
         return;
     }
@@ -89,14 +94,15 @@ static void port(const struct patient *p, unsigned number)
             report_found(p->report, MARK_OK, area, NULL, "%s listens on port %u", name, number);
             return;
         }
-    report_found(p->report, MARK_ERROR, area, FIX("stop it: systemctl disable --now %s", name), "another server, %s, listens on port %u", name, number);
+    report_found(p->report, MARK_ERROR, area, FIX("stop it: systemctl disable --now %s", name),
+                 "another server, %s, listens on port %u", name, number);
 }
 
 /* ---- super-servers ------------------------------------------------------------------------------------------------ */
 
 /* One way that imapd is started, however it is written down. */
 struct service {
-    const char *where;                 /* the file */
+    const char *where; /* the file */
     char name[32], user[32], wait[16], type[16], server[256], arguments[256];
     bool enabled;
 };
@@ -107,28 +113,44 @@ static void look(const struct patient *p, const struct service *s)
     unsigned wrong = 0;
     struct stat st;
     if (!s->enabled) {
-        report_found(r, MARK_NOTE, area, FIX("to use it: disable = no in %s; service xinetd reload", s->where), "%s: service %s is disabled", s->where, s->name);
+        report_found(r, MARK_NOTE, area, FIX("to use it: disable = no in %s; service xinetd reload", s->where),
+                     "%s: service %s is disabled", s->where, s->name);
         return;
     }
     if (s->server[0] != '/' || stat(s->server, &st) != 0 || !S_ISREG(st.st_mode) || (st.st_mode & 0111) == 0)
-        report_found(r, MARK_ERROR, area, FIX("write the path of imapd in %s", s->where), "%s: %s cannot be run", s->where, s->server), wrong++;
+        report_found(r, MARK_ERROR, area, FIX("write the path of imapd in %s", s->where), "%s: %s cannot be run", s->where,
+                     s->server),
+            wrong++;
     if (strcmp(s->user, "root") != 0 && strncmp(s->user, "root.", 5) != 0 && strncmp(s->user, "root:", 5) != 0)
-        report_found(r, MARK_ERROR, area, FIX("user root in %s: imapd becomes the user who logs in", s->where), "%s: %s is started as %s, and cannot log anybody in", s->where, s->name, s->user), wrong++;
+        report_found(r, MARK_ERROR, area, FIX("user root in %s: imapd becomes the user who logs in", s->where),
+                     "%s: %s is started as %s, and cannot log anybody in", s->where, s->name, s->user),
+            wrong++;
     if (strncmp(s->wait, "no", 2) != 0)
-        report_found(r, MARK_ERROR, area, FIX("%s in %s", strchr(s->where, '.') != NULL && strstr(s->where, "inetd.conf") ? "nowait" : "wait = no", s->where), "%s: %s is started with wait", s->where, s->name), wrong++;
+        report_found(
+            r, MARK_ERROR, area,
+            FIX("%s in %s", strchr(s->where, '.') != NULL && strstr(s->where, "inetd.conf") ? "nowait" : "wait = no", s->where),
+            "%s: %s is started with wait", s->where, s->name),
+            wrong++;
     if (strcmp(s->type, "stream") != 0)
-        report_found(r, MARK_ERROR, area, FIX("socket type stream in %s", s->where), "%s: %s has socket type %s", s->where, s->name, s->type), wrong++;
+        report_found(r, MARK_ERROR, area, FIX("socket type stream in %s", s->where), "%s: %s has socket type %s", s->where,
+                     s->name, s->type),
+            wrong++;
     if (strcmp(s->name, "imaps") == 0 && strstr(s->arguments, "--tls") == NULL && strstr(s->server, "imapd") != NULL)
-        report_found(r, MARK_ERROR, area, FIX("the argument --tls in %s", s->where), "%s: imaps is started without --tls", s->where), wrong++;
+        report_found(r, MARK_ERROR, area, FIX("the argument --tls in %s", s->where), "%s: imaps is started without --tls",
+                     s->where),
+            wrong++;
     if (wrong == 0 && strcmp(s->name, "imaps") == 0 && p->config->tls_certificate == NULL && strstr(s->server, "imapd") != NULL)
-        report_found(r, MARK_ERROR, area, "tls-certificate = FILE", "%s: imaps is enabled, and tls-certificate is not set", s->where), wrong++;
+        report_found(r, MARK_ERROR, area, "tls-certificate = FILE", "%s: imaps is enabled, and tls-certificate is not set",
+                     s->where),
+            wrong++;
     if (wrong == 0)
         report_found(r, MARK_OK, area, NULL, "%s: starts %s for %s", s->where, s->server, s->name);
 }
 
 static bool ours(const char *name)
 {
-    return strcmp(name, "imap") == 0 || strcmp(name, "imap2") == 0 || strcmp(name, "imaps") == 0 || strcmp(name, "143") == 0 || strcmp(name, "993") == 0;
+    return strcmp(name, "imap") == 0 || strcmp(name, "imap2") == 0 || strcmp(name, "imaps") == 0 || strcmp(name, "143") == 0
+           || strcmp(name, "993") == 0;
 }
 
 static void set_field(struct service *s, const char *key, const char *value)
@@ -195,7 +217,9 @@ static unsigned inetd(const struct patient *p)
     unsigned enabled = 0;
     for (char *line; text != NULL && (line = strsep(&save, "\n")) != NULL;) {
         struct service s = { .where = path, .enabled = true };
-        if (line[0] == '#' || sscanf(line, "%31s %15s %*s %15s %31s %255s %255[^\n]", s.name, s.type, s.wait, s.user, s.server, s.arguments) < 5 || !ours(s.name))
+        if (line[0] == '#'
+            || sscanf(line, "%31s %15s %*s %15s %31s %255s %255[^\n]", s.name, s.type, s.wait, s.user, s.server, s.arguments) < 5
+            || !ours(s.name))
             continue;
         look(p, &s);
         enabled++;
@@ -213,7 +237,8 @@ static bool unit_is_enabled(const char *unit)
 
 static unsigned systemd_unit(const struct patient *p, const char *unit)
 {
-    static const char *const places[] = { "/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system" };
+    static const char *const places[] = { "/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system",
+                                          "/usr/lib/systemd/system", "/lib/systemd/system" };
     char path[300], name[64], server[256] = "";
     if (!unit_is_enabled(unit))
         return 0;
@@ -236,7 +261,8 @@ static unsigned systemd_unit(const struct patient *p, const char *unit)
         free(text);
         return 1;
     }
-    report_found(p->report, MARK_ERROR, area, FIX("install %s@.service", unit), "%s.socket is enabled, and there is no %s@.service", unit, unit);
+    report_found(p->report, MARK_ERROR, area, FIX("install %s@.service", unit),
+                 "%s.socket is enabled, and there is no %s@.service", unit, unit);
     return 1;
 }
 
@@ -247,7 +273,8 @@ static void others(const struct patient *p)
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
         snprintf(path, sizeof path, "/etc/systemd/system/multi-user.target.wants/%s", units[i]);
         if (access(path, F_OK) == 0)
-            report_found(p->report, MARK_NOTE, area, FIX("if it serves IMAP: systemctl disable --now %s", units[i]), "%s is enabled too", units[i]);
+            report_found(p->report, MARK_NOTE, area, FIX("if it serves IMAP: systemctl disable --now %s", units[i]),
+                         "%s is enabled too", units[i]);
     }
 }
 
@@ -258,7 +285,10 @@ void examine_listeners(const struct patient *p)
     const bool by_xinetd = xinetd(p) > 0, by_inetd = inetd(p) > 0;
     const bool by_systemd = systemd_unit(p, "imapd") + systemd_unit(p, "imaps") > 0;
     if (by_xinetd + by_inetd + by_systemd > 1)
-        report_found(p->report, MARK_WARNING, area, "leave one: systemctl disable --now imapd.socket imaps.socket, or disable = yes in /etc/xinetd.d, or no line in /etc/inetd.conf",
-                     "imapd is enabled for %s: one of them cannot listen", by_xinetd ? by_systemd ? "xinetd and systemd" : "xinetd and inetd" : "inetd and systemd");
+        report_found(
+            p->report, MARK_WARNING, area,
+            "leave one: systemctl disable --now imapd.socket imaps.socket, or disable = yes in /etc/xinetd.d, or no line in /etc/inetd.conf",
+            "imapd is enabled for %s: one of them cannot listen",
+            by_xinetd ? by_systemd ? "xinetd and systemd" : "xinetd and inetd" : "inetd and systemd");
     others(p);
 }

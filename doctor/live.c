@@ -66,12 +66,14 @@ static bool command(int fd, const char *text, char *answer, size_t size)
     char tag[8];
     snprintf(tag, sizeof tag, "%.1s ", text);
     answer[0] = '\0';
-    return send(fd, text, strlen(text), MSG_NOSIGNAL) == (ssize_t)strlen(text) && wait_line(fd, tag, answer, size) && strncmp(answer + 2, "OK", 2) == 0;
+    return send(fd, text, strlen(text), MSG_NOSIGNAL) == (ssize_t)strlen(text) && wait_line(fd, tag, answer, size)
+           && strncmp(answer + 2, "OK", 2) == 0;
 }
 
 static void speak(const struct patient *p, const struct account *a, int fd)
 {
-    const char *who = a != NULL ? a->name : "root", *fix = "what the log says (facility mail): journalctl -t imapd, or /var/log/mail.log";
+    const char *who = a != NULL ? a->name : "root",
+               *fix = "what the log says (facility mail): journalctl -t imapd, or /var/log/mail.log";
     char line[600] = "";
     const bool greeted = wait_line(fd, "* ", line, sizeof line);
     if (!greeted || strncmp(line, a != NULL ? "* PREAUTH" : "* OK", a != NULL ? 9 : 4) != 0) {
@@ -79,11 +81,14 @@ static void speak(const struct patient *p, const struct account *a, int fd)
         return;
     }
     if (a != NULL && !command(fd, "a EXAMINE INBOX\r\n", line, sizeof line))
-        report_found(p->report, MARK_ERROR, area, "the findings above, or the log", "%s: INBOX cannot be opened: %.200s", who, line);
+        report_found(p->report, MARK_ERROR, area, "the findings above, or the log", "%s: INBOX cannot be opened: %.200s", who,
+                     line);
     else if (!command(fd, "b LOGOUT\r\n", line, sizeof line))
-        report_found(p->report, MARK_ERROR, area, a == NULL ? "the findings above (greeter-root, greeter-user), or the log" : fix, "started as %s: no answer to LOGOUT: %.200s", who, line);
+        report_found(p->report, MARK_ERROR, area, a == NULL ? "the findings above (greeter-root, greeter-user), or the log" : fix,
+                     "started as %s: no answer to LOGOUT: %.200s", who, line);
     else
-        report_found(p->report, MARK_OK, area, NULL, a != NULL ? "%s: greeting, INBOX and LOGOUT" : "%s: greeting and LOGOUT before login", who);
+        report_found(p->report, MARK_OK, area, NULL,
+                     a != NULL ? "%s: greeting, INBOX and LOGOUT" : "%s: greeting and LOGOUT before login", who);
 }
 
 void examine_session(const struct patient *p, const struct account *a)
@@ -99,7 +104,7 @@ void examine_session(const struct patient *p, const struct account *a)
     if (child > 0)
         speak(p, a, ends[0]);
     close(ends[0]);
-    for (int i = 0; child > 0 && i < 100; i++) {         /* it ends when its connection does */
+    for (int i = 0; child > 0 && i < 100; i++) { /* it ends when its connection does */
         if (waitpid(child, &status, WNOHANG) == child)
             return;
         nanosleep(&(struct timespec){ 0, 50000000 }, NULL);

@@ -25,7 +25,7 @@ static void json_string(FILE *f, const char *text)
         if ((unsigned char)*p < 0x80)
             putc(*p, f);
         else
-            fprintf(f, "\\u%04x", (unsigned char)*p);    /* octets, since names need not be UTF-8 */
+            fprintf(f, "\\u%04x", (unsigned char)*p); /* octets, since names need not be UTF-8 */
     }
     putc('"', f);
 }
@@ -34,11 +34,11 @@ static void tell(struct report *r, enum mark mark, const char *area, const char 
 {
     static const char *const colours[] = { "\033[32m", "\033[36m", "\033[33m", "\033[31m" };
     switch (r->form) {
-    case REPORT_RECORDS:
-        fprintf(r->out, "%d\t%s\t%s\t%s\n", (int)mark, area, text, fix);
-        break;
+    case REPORT_RECORDS: fprintf(r->out, "%d\t%s\t%s\t%s\n", (int)mark, area, text, fix); break;
     case REPORT_JSON:
-        fprintf(r->out, "%s\n  {\"mark\": \"%s\", \"area\": ", r->count[0] + r->count[1] + r->count[2] + r->count[3] > 0 ? "," : "", marks[mark]);
+        fprintf(r->out,
+                "%s\n  {\"mark\": \"%s\", \"area\": ", r->count[0] + r->count[1] + r->count[2] + r->count[3] > 0 ? "," : "",
+                marks[mark]);
         json_string(r->out, area);
         fputs(", \"text\": ", r->out);
         json_string(r->out, text);
@@ -50,7 +50,8 @@ static void tell(struct report *r, enum mark mark, const char *area, const char 
         putc('}', r->out);
         break;
     case REPORT_TEXT:
-        fprintf(r->out, "%s%-8s%s %s: %s\n", r->colours ? colours[mark] : "", marks[mark], r->colours ? "\033[0m" : "", area, text);
+        fprintf(r->out, "%s%-8s%s %s: %s\n", r->colours ? colours[mark] : "", marks[mark], r->colours ? "\033[0m" : "", area,
+                text);
         if (fix[0] != '\0')
             fprintf(r->out, "         fix: %s\n", fix);
         break;
@@ -67,7 +68,8 @@ void report_begin(struct report *r)
 void report_end(struct report *r)
 {
     if (r->form == REPORT_JSON)
-        fprintf(r->out, "\n], \"errors\": %u, \"warnings\": %u, \"notes\": %u}\n", r->count[MARK_ERROR], r->count[MARK_WARNING], r->count[MARK_NOTE]);
+        fprintf(r->out, "\n], \"errors\": %u, \"warnings\": %u, \"notes\": %u}\n", r->count[MARK_ERROR], r->count[MARK_WARNING],
+                r->count[MARK_NOTE]);
     else if (r->form == REPORT_TEXT)
         fprintf(r->out, "%u errors, %u warnings, %u notes\n", r->count[MARK_ERROR], r->count[MARK_WARNING], r->count[MARK_NOTE]);
     fflush(r->out);
@@ -91,7 +93,8 @@ void report_relay(struct report *r, FILE *records)
     char line[2048];
     while (fgets(line, sizeof line, records) != NULL) {
         char *save = line;
-        const char *mark = strsep(&save, "\t"), *area = strsep(&save, "\t"), *text = strsep(&save, "\t"), *fix = strsep(&save, "\n");
+        const char *mark = strsep(&save, "\t"), *area = strsep(&save, "\t"), *text = strsep(&save, "\t"),
+                   *fix = strsep(&save, "\n");
         if (fix != NULL && mark[0] >= '0' && mark[0] <= '3' && mark[1] == '\0')
             report_found(r, (enum mark)(mark[0] - '0'), area, fix, "%s", text);
     }

@@ -35,7 +35,8 @@ bool have_command(const char *name)
 
 static void __attribute__((noreturn)) start(const char *path, const char *const argv[], bool both, int out)
 {
-    char *const environment[] = { (char *)(uintptr_t)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)(uintptr_t)"LC_ALL=C", NULL };
+    char *const environment[] = { (char *)(uintptr_t) "PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)(uintptr_t) "LC_ALL=C",
+                                  NULL };
     const int null = open("/dev/null", O_RDWR);
     if (null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(both ? out : null, 2) < 0)
         _exit(127);

@@ -41,9 +41,12 @@ static void host_and_chain(const struct patient *p, const char *cert, bool first
     free(pem);
     x509(cert, "-checkhost", p->config->hostname, text, sizeof text);
     if (first && strstr(text, "does match") == NULL)
-        report_found(p->report, MARK_WARNING, area, FIX("hostname = the name in the certificate, or a certificate for %s", p->config->hostname),
+        report_found(p->report, MARK_WARNING, area,
+                     FIX("hostname = the name in the certificate, or a certificate for %s", p->config->hostname),
                      "%s is not for the host name %s", cert, p->config->hostname);
-    if (run_command((const char *[]){ "openssl", "verify", "-partial_chain", "-trusted", cert, cert, NULL }, false, text, sizeof text) < 0)
+    if (run_command((const char *[]){ "openssl", "verify", "-partial_chain", "-trusted", cert, cert, NULL }, false, text,
+                    sizeof text)
+        < 0)
         return;
     char issuer[512], subject[512];
     x509(cert, "-issuer", NULL, issuer, sizeof issuer);
@@ -51,10 +54,13 @@ static void host_and_chain(const struct patient *p, const char *cert, bool first
     const char *of = strchr(issuer, '='), *who = strchr(subject, '=');
     const bool self = of != NULL && who != NULL && strcmp(of, who) == 0;
     if (self)
-        report_found(p->report, MARK_NOTE, area, "a certificate of an authority that clients know, as of Let's Encrypt", "%s signs itself: clients will ask their users", cert);
+        report_found(p->report, MARK_NOTE, area, "a certificate of an authority that clients know, as of Let's Encrypt",
+                     "%s signs itself: clients will ask their users", cert);
     else if (n < 2)
-        report_found(p->report, MARK_WARNING, area, "append the certificates of the authorities in between to the file (with certbot: fullchain.pem, not cert.pem)",
-                     "%s has one certificate and not its chain", cert);
+        report_found(
+            p->report, MARK_WARNING, area,
+            "append the certificates of the authorities in between to the file (with certbot: fullchain.pem, not cert.pem)",
+            "%s has one certificate and not its chain", cert);
 }
 
 static void public_key(const char *const argv[], char *out, size_t size)
@@ -73,8 +79,8 @@ static void key_of(const struct patient *p, const char *cert, const char *key)
         return;
     }
     if ((st.st_mode & 0007) != 0 || (st.st_mode & 0020) != 0)
-        report_found(p->report, MARK_ERROR, area, FIX("chmod 640 %s; and make a new key, since others may have this one", key), "the key %s can be read or written by others (mode %03o)",
-                     key, (unsigned)st.st_mode & 0777u);
+        report_found(p->report, MARK_ERROR, area, FIX("chmod 640 %s; and make a new key, since others may have this one", key),
+                     "the key %s can be read or written by others (mode %03o)", key, (unsigned)st.st_mode & 0777u);
     if (access(key, R_OK) != 0) {
         report_found(p->report, MARK_OK, area, NULL, "the key %s cannot be read by this user, and need not be", key);
         return;
@@ -82,9 +88,12 @@ static void key_of(const struct patient *p, const char *cert, const char *key)
     public_key((const char *[]){ "openssl", "x509", "-in", cert, "-noout", "-pubkey", NULL }, a, sizeof a);
     public_key((const char *[]){ "openssl", "pkey", "-in", key, "-pubout", "-passin", "pass:", NULL }, b, sizeof b);
     if (b[0] == '\0')
-        report_found(p->report, MARK_ERROR, area, FIX("tls-key = a PEM file without a passphrase (openssl pkey -in %s -out NEW)", key), "%s has no private key that can be read", key);
+        report_found(p->report, MARK_ERROR, area,
+                     FIX("tls-key = a PEM file without a passphrase (openssl pkey -in %s -out NEW)", key),
+                     "%s has no private key that can be read", key);
     else if (strcmp(a, b) != 0)
-        report_found(p->report, MARK_ERROR, area, "name certificates and keys in the same order in tls-certificate and tls-key", "the key %s is not that of the certificate %s", key, cert);
+        report_found(p->report, MARK_ERROR, area, "name certificates and keys in the same order in tls-certificate and tls-key",
+                     "the key %s is not that of the certificate %s", key, cert);
     else
         report_found(p->report, MARK_OK, area, NULL, "the key %s fits the certificate", key);
 }
@@ -93,11 +102,13 @@ static void one(const struct patient *p, const char *cert, const char *key, bool
 {
     char text[512];
     if (access(cert, R_OK) != 0) {
-        report_found(p->report, p->root || errno == ENOENT ? MARK_ERROR : MARK_NOTE, area, "correct the setting tls-certificate", "%s: %s", cert, strerror(errno));
+        report_found(p->report, p->root || errno == ENOENT ? MARK_ERROR : MARK_NOTE, area, "correct the setting tls-certificate",
+                     "%s: %s", cert, strerror(errno));
         return;
     }
     if (x509(cert, "-subject", NULL, text, sizeof text) != 0) {
-        report_found(p->report, MARK_ERROR, area, "tls-certificate = a PEM file with the certificate first", "%s has no certificate that can be read", cert);
+        report_found(p->report, MARK_ERROR, area, "tls-certificate = a PEM file with the certificate first",
+                     "%s has no certificate that can be read", cert);
         return;
     }
     expiry(p, cert);
@@ -120,7 +131,8 @@ static void module(const struct patient *p)
         return;
     snprintf(slash + 1, sizeof name, "%s", name);
     if (access(path, R_OK) != 0 && access(PKGLIBDIR "/imapd-tls.so", R_OK) != 0)
-        report_found(p->report, MARK_ERROR, area, "install imapd again (make install)", "%s is not in %s: no TLS", name, PKGLIBDIR);
+        report_found(p->report, MARK_ERROR, area, "install imapd again (make install)", "%s is not in %s: no TLS", name,
+                     PKGLIBDIR);
 }
 
 void examine_tls(const struct patient *p)
@@ -130,10 +142,12 @@ void examine_tls(const struct patient *p)
         return;
     module(p);
     if (!have_command("openssl")) {
-        report_found(p->report, MARK_NOTE, area, "apt-get install openssl", "openssl(1) is not there: certificates were not looked at");
+        report_found(p->report, MARK_NOTE, area, "apt-get install openssl",
+                     "openssl(1) is not there: certificates were not looked at");
         return;
     }
-    char *certs = xstrdup(c->tls_certificate), *keys = xstrdup(c->tls_key != NULL ? c->tls_key : c->tls_certificate), *x = NULL, *y = NULL;
+    char *certs = xstrdup(c->tls_certificate), *keys = xstrdup(c->tls_key != NULL ? c->tls_key : c->tls_certificate), *x = NULL,
+         *y = NULL;
     const char *cert = strtok_r(certs, " \t,", &x), *key = strtok_r(keys, " \t,", &y);
     for (bool first = true; cert != NULL; first = false) {
         one(p, cert, key, first);
@@ -141,7 +155,8 @@ void examine_tls(const struct patient *p)
         key = strtok_r(NULL, " \t,", &y);
     }
     if (c->tls_client_ca != NULL && access(c->tls_client_ca, R_OK) != 0)
-        report_found(p->report, MARK_ERROR, area, "correct the setting tls-client-ca", "%s: %s", c->tls_client_ca, strerror(errno));
+        report_found(p->report, MARK_ERROR, area, "correct the setting tls-client-ca", "%s: %s", c->tls_client_ca,
+                     strerror(errno));
     free(certs);
     free(keys);
 }
