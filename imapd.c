@@ -25,6 +25,7 @@
 #include "base/config.h"
 #include "base/log.h"
 #include "base/xmalloc.h"
+#include "doctor/doctor.h"
 #include "maint.h"
 #include "migrate/migrate.h"
 #include "passwd.h"
@@ -54,6 +55,7 @@ static const char usage[] =
     "       imapd [--config FILE] [--user NAME] --check [FILE...]\n"
     "       imapd [--config FILE] [--user NAME] [--backup DIR] --repair FILE...\n"
     "       imapd [--config FILE] [--user NAME] --recover | --seal FILE...\n"
+    "       imapd --doctor [--user NAME] ... (see --doctor --help)\n"
     "       imapd --passwd ... NAME (see --passwd --help)\n"
     "       imapd [--config FILE] [--user NAME] [--all] [--quoting mboxrd|mboxo] --import maildir|mbox|eml PATH MAILBOX\n"
     "       imapd [--config FILE] [--user NAME] --export maildir|mbox|eml MAILBOX PATH\n"
@@ -75,6 +77,7 @@ static const char usage[] =
     "  --export FORMAT write a mailbox as a maildir, an mbox or message files\n"
     "  --user NAME     as root: work as this user\n"
     "  --passwd        make or change an entry of the passwd-file\n"
+    "  --doctor        look for what is set up wrongly, and name what mends it\n"
     "  --version       print the version\n"
     "  --help          print this\n";
 
@@ -507,6 +510,8 @@ int main(int argc, char **argv)
         return EX_OSERR;
     if (passwd_wanted(argc, argv))
         return passwd_main(argc, argv, SYSCONFDIR "/imapd/imapd.conf");
+    if (doctor_wanted(argc, argv))
+        return doctor_main(argc, argv, SYSCONFDIR "/imapd/imapd.conf");
     parse_options(&options, argc, argv);
     (void)signal(SIGPIPE, SIG_IGN);
     if (!root || isatty(STDERR_FILENO))

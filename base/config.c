@@ -353,6 +353,11 @@ void config_free(struct config *c)
             set_string((char **)(void *)((char *)c + settings[i].offset), NULL);
 }
 
+const char *config_setting(size_t i)
+{
+    return i < SETTINGS ? settings[i].name : NULL;
+}
+
 bool config_lists(const char *list, const char *name)
 {
     const size_t len = strlen(name);

@@ -1,6 +1,7 @@
 #ifndef BASE_CONFIG_H
 #define BASE_CONFIG_H
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -74,6 +75,8 @@ struct config {
  * caller owns the struct's strings until config_free. */
 int config_read(struct config *c, const char *path, bool optional, char *err, size_t errsize);
 void config_free(struct config *c);
+/* The name of the setting with that number, from 0; NULL: there are no more. */
+const char *config_setting(size_t i);
 /* Is name one of the words (separated by spaces, tabs or commas, any case) of list? No for NULL. */
 bool config_lists(const char *list, const char *name);
 /* pattern with %u and %h replaced; malloc'ed. */
