@@ -76,6 +76,8 @@ class Server:
         self.name = name
         self.command = shlex.split(section.get("command", ""))
         self.address = (section.get("host"), section.getint("port", 143)) if section.get("host") else None
+        self.tls_port = section.getint("tls_port")    # of imaps, where it is a daemon
+        self.compress_user = section.get("compress_user", section.get("user"))
         self.user, self.password = section.get("user"), section.get("password")
         self.mail = section.get("mail")               # folder that holds the mailboxes
         self.prefix = section.get("prefix", "")       # what the client puts before a mailbox name
@@ -163,33 +165,42 @@ class Session:
     """A connection. cmd() sends one command and times it until the tagged response's last byte."""
 
     def __init__(self, server, login=True):
-        self.server, self.tag, self.child = server, 0, 0
-        self.buf = bytearray(1 << 20)
-        before = named(server.process) if server.process else set()
-        if server.address:
-            start = clock()
-            self.sock = socket.create_connection(server.address)
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        else:
-            self.sock, theirs = socket.socketpair()
-            fd = theirs.fileno()
-            start = clock()
-            self.child = os.posix_spawn(server.command[0], server.command, os.environ, setsid=True, file_actions=[
-                (os.POSIX_SPAWN_DUP2, fd, 0), (os.POSIX_SPAWN_DUP2, fd, 1),
-                (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0)])
-            theirs.close()
-        self.sock.settimeout(server.limit)
+        self.before = named(server.process) if server.process else set()
+        self.begin(server)
         self.greeting = self.line()
-        self.greeting_time = clock() - start
+        self.greeting_time = clock() - self.start
         self.preauth = self.greeting.startswith(b"* PREAUTH")
         self.login_time = None
-        self.pids = []
         if not login:
             return
         if not self.preauth:
             self.cmd("LOGIN %s %s" % (server.user, server.password))
             self.login_time = self.elapsed
-        self.before = before
+
+    def begin(self, server):
+        """Connects, and waits for nothing."""
+        self.server, self.tag, self.child, self.pids = server, 0, 0, []
+        self.buf = bytearray(1 << 20)
+        self.connect()
+        self.sock.settimeout(server.limit)
+
+    def connect(self):
+        if self.server.address:
+            self.start = clock()
+            self.sock = socket.create_connection(self.server.address)
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        else:
+            self.sock, theirs = socket.socketpair()
+            self.spawn(self.server.command, theirs)
+
+    def spawn(self, command, theirs):
+        """Starts the command with the socket, which is closed here."""
+        fd = theirs.fileno()
+        self.start = clock()
+        self.child = os.posix_spawn(command[0], command, os.environ, setsid=True, file_actions=[
+            (os.POSIX_SPAWN_DUP2, fd, 0), (os.POSIX_SPAWN_DUP2, fd, 1),
+            (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0)])
+        theirs.close()
 
     def find(self):
         """Learn which processes serve this session (slow: not part of any measured time)."""

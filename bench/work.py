@@ -5,6 +5,7 @@ import statistics
 import threading
 import time
 
+from more import more_group
 from servers import Failed, NotSupported, Session, clock, descendants, memory, named
 
 SETTLE = 2.2    # servers distrust a file time as old as its own clock tick; a mailbox at rest is older than that
@@ -282,4 +283,4 @@ def mailbox_group(run, quick):
         server.remove(other)
 
 
-GROUPS = {"connection": connection_group, "10k": mailbox_group, "100k": mailbox_group}
+GROUPS = {"connection": connection_group, "10k": mailbox_group, "more": more_group, "100k": mailbox_group}
