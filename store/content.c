@@ -11,10 +11,11 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/octets.h"
 #include "base/xmalloc.h"
 #include "store/mbox_meta.h"
 
-enum { WINDOW = 1 << 18, PROBE = 4096 };
+enum { WINDOW = 1 << 18, READ_AHEAD = 1 << 16, PROBE = 4096 };
 
 struct content *content_new(void)
 {
@@ -26,7 +27,6 @@ void content_free(struct content *c)
     if (c == NULL)
         return;
     buf_free(&c->header);
-    free(c->window);
     free(c->ahead);
     free(c);
 }
@@ -66,17 +66,64 @@ uint64_t content_body_raw(const struct message_record *r)
     return r->raw_size > before ? r->raw_size - before : 0;
 }
 
+struct output {
+    char *to;                        /* NULL: only counted */
+    uint64_t room;
+};
+
+/* How many of the n stored octets at p need nothing but CRs: in all other lines nothing is quoted, and there are no NULs. */
+static size_t simple_octets(const struct message_record *r, bool mboxo, const char *p, size_t n)
+{
+    if (r->bits & RECORD_PLAIN)
+        return n;
+    const char *hit = mboxo ? NULL : octets_find(p, n, ">From ", 6);
+    if (!mboxo) {                                  /* a line that is begun here may be quoted further on */
+        const char *line = memrchr(p, '\n', hit != NULL ? (size_t)(hit - p) : n);
+        n = line != NULL ? (size_t)(line - p) + 1 : 0;
+    }
+    const char *nul = memchr(p, 0, n);
+    return nul != NULL ? (size_t)(nul - p) : n;
+}
+
+/* Converts octets that need CRs alone, 16 at a time, as far as there is room for what may come of them. Returns how many it took. */
+static size_t add_crs(struct content *c, const char *p, size_t n, struct output *o)
+{
+    char *to = o->to, *const end = o->to + o->room;
+    size_t i = 0;
+    while (i + sizeof(vector) <= n && (size_t)(end - to) >= sizeof(vector) + 2) {
+        vector v;
+        memcpy(&v, p + i, sizeof v);
+        memcpy(to, &v, sizeof v);
+        const vector64 found = (vector64)(v == '\n');
+        if ((found[0] | found[1]) == 0) {
+            i += sizeof v;
+            to += sizeof v;
+            continue;
+        }
+        const unsigned k = first_octet(found);
+        i += k;
+        to += k;
+        if (!(i > 0 ? p[i - 1] == '\r' : c->prev_cr && !c->line_start))
+            *to++ = '\r';
+        *to++ = '\n';
+        i++;
+    }
+    if (i > 0) {
+        c->line_start = p[i - 1] == '\n';
+        c->prev_cr = p[i - 1] == '\r';
+    }
+    o->room -= (size_t)(to - o->to);
+    o->to = to;
+    return i;
+}
+
 static int load_header(struct content *c, int fd, const struct message_record *r, uint64_t start, bool mboxo, struct store_error *e)
 {
-    size_t got;
-    char *raw = xmalloc((size_t)r->header_raw + 1);
-    content_forget(c);
-    int rc = content_pread(fd, raw, r->header_raw, start + r->from_size, &got, e);
-    if (rc == 0 && got < r->header_raw)
-        rc = store_fail(e, STORE_CORRUPTION, 0, "a message ends too early");
-    if (rc == 0) {
+    const char *raw = content_stored(c, fd, start + r->from_size, r->header_raw, READ_AHEAD, e);
+    c->uid = 0;
+    if (raw != NULL) {
         buf_clear(&c->header);
-        header_convert(raw, got, mboxo, r->bits & RECORD_VERBATIM, false, &c->header, NULL);
+        header_convert(raw, r->header_raw, mboxo, r->bits & RECORD_VERBATIM, false, &c->header, NULL);
         for (char *p = c->header.data; p != NULL && p < c->header.data + c->header.len
              && (p = memchr(p, 0, (size_t)(c->header.data + c->header.len - p))) != NULL; p++)
             *p = (char)0x80;
@@ -84,19 +131,17 @@ static int load_header(struct content *c, int fd, const struct message_record *r
         c->fingerprint = r->fingerprint;
         rewind_body(c);
     }
-    free(raw);
-    return rc;
+    return raw != NULL ? 0 : -1;
 }
 
 /* Makes the window begin at c->raw with at least one octet. */
 static int fill_window(struct content *c, int fd, const struct message_record *r, uint64_t start, struct store_error *e)
 {
     const uint64_t left = content_body_raw(r) - c->raw;
-    if (c->window == NULL)
-        c->window = xmalloc(WINDOW);
     c->window_at = c->raw;
-    return content_pread(fd, c->window, left < WINDOW ? (size_t)left : WINDOW, start + r->from_size + r->header_raw + c->raw,
-                      &c->window_size, e);
+    c->window_size = left < WINDOW ? (size_t)left : WINDOW;
+    c->window = content_stored(c, fd, start + r->from_size + r->header_raw + c->raw, c->window_size, READ_AHEAD, e);
+    return c->window != NULL ? 0 : -1;
 }
 
 /* Is the line at p (end: end of the window) quoted? 1 yes, 0 no, -1 the window ends too early to tell. */
@@ -131,11 +176,6 @@ static int quoted_far(const struct content *c, int fd, const struct message_reco
     }
     return 0;
 }
-
-struct output {
-    char *to;                        /* NULL: only counted */
-    uint64_t room;
-};
 
 static void emit(struct output *o, const char *p, size_t n, bool nul)
 {
@@ -203,7 +243,9 @@ static int convert(struct content *c, int fd, const struct message_record *r, ui
                 continue;
             }
         }
-        c->raw += convert_line(c, r, p, stop, o);
+        const size_t simple = o->to != NULL && !(r->bits & RECORD_VERBATIM) ? simple_octets(r, mboxo, p, (size_t)(stop - p)) : 0;
+        const size_t taken = simple >= sizeof(vector) ? add_crs(c, p, simple, o) : 0;
+        c->raw += taken > 0 ? taken : convert_line(c, r, p, stop, o);
     }
     if (o->room > 0 && c->raw == end) {           /* the record counts a line end that the file does not have yet */
         const uint64_t missing = r->size - c->header.len - (c->seen + room - o->room);

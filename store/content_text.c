@@ -12,14 +12,16 @@
 
 void content_unlocked(struct content *c)
 {
-    c->ahead_size = 0;
+    if (c != NULL)
+        c->ahead_size = 0;
 }
 
-/* n octets of the file at `from`. NULL with e. */
-static const char *stored(struct content *c, int fd, uint64_t from, size_t n, struct store_error *e)
+const char *content_stored(struct content *c, int fd, uint64_t from, size_t n, size_t ahead, struct store_error *e)
 {
+    enum { NEAR = 4096 };
     if (c->ahead_size == 0 || from < c->ahead_at || from - c->ahead_at > c->ahead_size || c->ahead_size - (from - c->ahead_at) < n) {
-        const size_t want = n > CONTENT_AHEAD ? n : CONTENT_AHEAD;
+        const bool on = from >= c->next && from - c->next < NEAR;
+        const size_t want = on && n < ahead ? ahead : n;
         if (c->ahead_room < want) {
             free(c->ahead);
             c->ahead = xmalloc(want);
@@ -34,6 +36,7 @@ static const char *stored(struct content *c, int fd, uint64_t from, size_t n, st
             return NULL;
         }
     }
+    c->next = from + n;
     return c->ahead + (from - c->ahead_at);
 }
 
@@ -65,7 +68,7 @@ int content_text(struct content *c, int fd, const struct message_record *r, uint
                  struct store_error *e)
 {
     const size_t before = (size_t)r->from_size + r->header_raw, body = (size_t)content_body_raw(r);
-    const char *raw = stored(c, fd, start, before + body, e);
+    const char *raw = content_stored(c, fd, start, before + body, CONTENT_AHEAD, e);
     if (raw == NULL)
         return -1;
     buf_clear(out);

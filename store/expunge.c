@@ -207,7 +207,7 @@ int mailbox_expunge(struct mailbox *m, const uint32_t *uids, size_t n, size_t *c
         return store_fail(e, STORE_NOPERM, 0, "%s is read-only", m->box.name.text);
     mailbox_cache_flush(m);
     mailbox_snapshot_end(m);
-    box_unlock(&m->box);
+    mailbox_unlock(m);
     content_forget(m->content);
     count = count != NULL ? count : &own;
     *count = 0;
@@ -218,6 +218,6 @@ int mailbox_expunge(struct mailbox *m, const uint32_t *uids, size_t n, size_t *c
     if (box_lock(&m->box, MBOX_LOCK_EXCLUSIVE, &rec, e) != 0)
         return -1;
     const int rc = expunge_locked(&m->box, &rec, &x, count, e);
-    box_unlock(&m->box);
+    mailbox_unlock(m);
     return rc;
 }

@@ -98,6 +98,8 @@ int mailbox_snapshot(struct mailbox *m, struct store_error *e);
 void mailbox_snapshot_end(struct mailbox *m);
 /* The record of a UID in the snapshot, NULL if it is gone; *start is its file offset. Valid until the next call. */
 const struct message_record *mailbox_record(struct mailbox *m, uint32_t uid, uint64_t *start, struct store_error *e);
+/* Gives the lock back, and forgets what was read of the file. */
+void mailbox_unlock(struct mailbox *m);
 /* Keyword names anew from the index. */
 int mailbox_load_keywords(struct mailbox *m, struct index_txn *t, struct store_error *e);
 bool mailbox_is_recent(const struct mailbox *m, uint32_t uid);

@@ -156,7 +156,7 @@ static int move(struct mailbox *m, struct delivery *d, uint32_t *uids, size_t *c
     content_forget(m->content);
     mailbox_cache_flush(m);
     mailbox_snapshot_end(m);
-    box_unlock(&m->box);
+    mailbox_unlock(m);
     const int rc = delivery_move(d, &m->box, uids, uidvalidity, dst_uids, e);
     *count = d->n;
     return rc;

@@ -143,7 +143,7 @@ int mailbox_sync(struct mailbox *m, bool expunges, const struct mailbox_listener
 {
     struct box_record rec;
     mailbox_snapshot_end(m);
-    box_unlock(&m->box);
+    mailbox_unlock(m);
     if (box_refresh(&m->box, &rec, e) != 0)
         return -1;
     if (rec.id != m->box.id || rec.uidvalidity != m->uidvalidity)
@@ -234,6 +234,12 @@ int mailbox_message(struct mailbox *m, uint32_t seq, struct message *out, struct
     return 0;
 }
 
+void mailbox_unlock(struct mailbox *m)
+{
+    content_unlocked(m->content);
+    box_unlock(&m->box);
+}
+
 int mailbox_read_begin(struct mailbox *m, struct store_error *e)
 {
     struct box_record rec;
@@ -247,7 +253,7 @@ int mailbox_read_begin(struct mailbox *m, struct store_error *e)
 void mailbox_read_end(struct mailbox *m)
 {
     mailbox_snapshot_end(m);
-    box_unlock(&m->box);
+    mailbox_unlock(m);
 }
 
 /* The lock, and the record of a message that is still the same. NULL with e. */

@@ -284,7 +284,7 @@ int mailbox_checkpoint(struct mailbox *m, bool seal, struct store_error *e)
         return 0;
     mailbox_cache_flush(m);
     mailbox_snapshot_end(m);
-    box_unlock(&m->box);
+    mailbox_unlock(m);
     return box_checkpoint(&m->box, seal, e);
 }
 
