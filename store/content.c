@@ -134,12 +134,13 @@ static int load_header(struct content *c, int fd, const struct message_record *r
     return raw != NULL ? 0 : -1;
 }
 
-/* Makes the window begin at c->raw with at least one octet. */
-static int fill_window(struct content *c, int fd, const struct message_record *r, uint64_t start, struct store_error *e)
+/* Makes the window begin at c->raw with at least one octet; not much more than `want` are needed. */
+static int fill_window(struct content *c, int fd, const struct message_record *r, uint64_t start, uint64_t want, struct store_error *e)
 {
     const uint64_t left = content_body_raw(r) - c->raw;
     c->window_at = c->raw;
-    c->window_size = left < WINDOW ? (size_t)left : WINDOW;
+    want = want < WINDOW - PROBE ? want + PROBE : WINDOW;
+    c->window_size = left < want ? (size_t)left : (size_t)want;
     c->window = content_stored(c, fd, start + r->from_size + r->header_raw + c->raw, c->window_size, READ_AHEAD, e);
     return c->window != NULL ? 0 : -1;
 }
@@ -226,7 +227,7 @@ static int convert(struct content *c, int fd, const struct message_record *r, ui
     }
     while (o->room > 0 && c->raw < end) {
         if (c->raw < c->window_at || c->raw >= c->window_at + c->window_size) {
-            if (fill_window(c, fd, r, start, e) != 0)
+            if (fill_window(c, fd, r, start, o->room, e) != 0)
                 return -1;
             if (c->window_size == 0)
                 return store_fail(e, STORE_CORRUPTION, 0, "a message ends too early");
