@@ -285,17 +285,18 @@ static size_t pass_lines(struct mime_parser *p, const char *bytes, size_t n)
     return (size_t)(stop - bytes);
 }
 
-/* Takes lines of a header where no boundary is looked for, up to the blank line. At the beginning of a line; returns how many octets. */
+/* Takes lines of a header where no boundary is looked for, up to the blank line, as far as they are kept. At the beginning of a line;
+ * returns how many octets. */
 static size_t take_lines(struct mime_parser *p, const char *bytes, size_t n)
 {
-    const char *stop = bytes[0] == '\n' || bytes[0] == '\r' ? NULL : bytes, *const end = bytes + n;
+    const size_t room = p->header.len < MIME_HEADER ? MIME_HEADER - p->header.len : 0;
+    const char *line = bytes, *lf, *const end = bytes + (n < room ? n : room);
 
-    while (stop && (stop = memchr(stop, '\n', (size_t)(end - stop))) != NULL)
-        if (++stop == end || *stop == '\n' || (*stop == '\r' && (stop + 1 == end || stop[1] == '\n'))) break;
-    if (!stop || (size_t)(stop - bytes) > MIME_HEADER - p->header.len) return 0;
-    buf_add(&p->header, bytes, (size_t)(stop - bytes));
-    count_lines(p, bytes, (size_t)(stop - bytes));
-    return (size_t)(stop - bytes);
+    while (line < end && *line != '\n' && *line != '\r' && (lf = memchr(line, '\n', (size_t)(end - line))) != NULL) line = lf + 1;
+    if (line == bytes) return 0;
+    buf_add(&p->header, bytes, (size_t)(line - bytes));
+    count_lines(p, bytes, (size_t)(line - bytes));
+    return (size_t)(line - bytes);
 }
 
 void mime_parser_feed(struct mime_parser *p, const char *bytes, size_t n)
