@@ -22,6 +22,7 @@
 #include "auth/channel.h"
 #include "auth/keeper.h"
 #include "auth/sandbox.h"
+#include "base/compat.h"
 #include "base/config.h"
 #include "base/log.h"
 #include "base/xmalloc.h"

@@ -67,7 +67,7 @@ static int change_root(const char *path)
 static int limit(int resource, rlim_t value)
 {
     const struct rlimit l = { value, value };
-    return setrlimit((__rlimit_resource_t)resource, &l);
+    return setrlimit(resource, &l);
 }
 
 /* 3 descriptors and not 0, because poll(2) refuses more entries than there may be descriptors; 0, 1 and 2 are taken. */

@@ -27,6 +27,7 @@
 
 #include "auth/filter.h"
 #include "auth/landlock.h"
+#include "base/compat.h"
 #include "base/log.h"
 #include "base/swap.h"
 #include "base/xmalloc.h"

@@ -21,6 +21,7 @@
 #include "auth/hash.h"
 #include "auth/pam.h"
 #include "auth/passwd_line.h"
+#include "base/compat.h"
 #include "base/log.h"
 #include "base/xmalloc.h"
 

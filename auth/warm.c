@@ -25,6 +25,7 @@
 
 #include "auth/jail.h"
 #include "auth/module.h"
+#include "base/compat.h"
 #include "base/log.h"
 
 enum { HASH = SHA256_DIGEST_LENGTH, ANSWER = 1000 };

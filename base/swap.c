@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/compat.h"
+
 static bool is_seen(int dirfd, const char *name, const struct stat *seen)
 {
     struct stat st;

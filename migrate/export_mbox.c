@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/compat.h"
 #include "base/xmalloc.h"
 #include "migrate/migrate.h"
 #include "migrate/table.h"

@@ -16,6 +16,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/compat.h"
 #include "base/xmalloc.h"
 #include "store/mailbox.h"
 #include "store/names_private.h"

@@ -15,6 +15,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/compat.h"
 #include "store/mbox_journal.h"
 
 /* Extents that the file system shifts in one transaction, by a wide margin. */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include <utf8proc.h>
 
+#include "base/compat.h"
 #include "base/xmalloc.h"
 #include "store/acl.h"
 #include "store/mbox_from.h"

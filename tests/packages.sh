@@ -9,8 +9,18 @@ missing_packages() {
     while IFS=: read -r purpose words; do
         case " $* " in *" $purpose "*) ;; *) continue ;; esac
         for p in $words; do
-            [ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null)" = installed ] ||
-                grep -qxF -e "$p" <<<"$provided" || printf '%s ' "$p"
+            is_there() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ] || grep -qxF -e "$1" <<<"$provided"; }
+            case $p in *"|"*)        # one that is installed, or one that can be, or the first: another version has other names
+                local one first=${p%%|*} found=''
+                for one in ${p//|/ }; do
+                    if is_there "$one"; then found=$one; break; fi
+                done
+                for one in ${p//|/ }; do
+                    [ -n "$found" ] || ! apt-cache policy "$one" 2>/dev/null | grep -q 'Candidate: [^(]' || found=$one
+                done
+                p=${found:-$first}
+            esac
+            is_there "$p" || printf '%s ' "$p"
         done
     done < tests/packages.txt
 }
