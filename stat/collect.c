@@ -80,29 +80,35 @@ static void add_to_totals(struct census_totals *t, const struct slot_counts *n)
     t->appended += n->appended;
 }
 
-static void on_slot(void *ctx, const struct slot_seen *seen)
+void connection_of_slot(struct connection *to, const struct slot_seen *seen, int64_t now)
 {
-    struct collecting *g = ctx;
     const struct slot *s = &seen->slot;
-    const struct slot_counts counts = { believed(s->commands), believed(s->octets_in), believed(s->octets_out), believed(s->fetched),
-                                        believed(s->appended) };
-    struct process p;
-    add_to_sums(&g->alive, &counts);
-    if ((g->user != NULL && strcmp(g->user, seen->owner.user) != 0) || !process_look(seen->pid, &p))
-        return;
-    struct connection *to = add(g->c);
-    to->pid = seen->pid;
-    to->tls = seen->owner.tls != 0;
+    *to = (struct connection){
+        .pid = seen->pid,
+        .doing = strcmp(s->command, "IDLE") == 0 ? DOING_IDLE : s->mailbox[0] != '\0' ? DOING_SELECTED : DOING_AUTHENTICATED,
+        .tls = seen->owner.tls != 0,
+        .command_ms = s->since > 0 && s->since < now ? now - s->since : 0,
+        .counts = { believed(s->commands), believed(s->octets_in), believed(s->octets_out), believed(s->fetched), believed(s->appended) },
+        .at = seen->owner.at
+    };
     memcpy(to->user, seen->owner.user, sizeof to->user);
     memcpy(to->address, seen->owner.address, sizeof to->address);
     memcpy(to->command, s->command, sizeof to->command);
     memcpy(to->mailbox, s->mailbox, sizeof to->mailbox);
-    to->doing = strcmp(s->command, "IDLE") == 0 ? DOING_IDLE : s->mailbox[0] != '\0' ? DOING_SELECTED : DOING_AUTHENTICATED;
-    to->command_ms = s->since > 0 && s->since < g->now ? g->now - s->since : 0;
-    to->counts = counts;
-    to->at = seen->owner.at;
-    to->cpu_ms = p.cpu_ms;
-    to->memory = process_memory(p.pid);
+}
+
+static void on_slot(void *ctx, const struct slot_seen *seen)
+{
+    struct collecting *g = ctx;
+    struct connection found;
+    struct process p;
+    connection_of_slot(&found, seen, g->now);
+    add_to_sums(&g->alive, &found.counts);
+    if ((g->user != NULL && strcmp(g->user, found.user) != 0) || !process_look(seen->pid, &p))
+        return;
+    found.cpu_ms = p.cpu_ms;
+    found.memory = process_memory(p.pid);
+    *add(g->c) = found;
 }
 
 static int by_pid(const void *a, const void *b)
@@ -147,7 +153,7 @@ static void look_at(struct connections *c, size_t with_slot, pid_t pid, const ch
     const struct connection key = { .pid = pid };
     struct process p, parent;
     char name[SLOT_USER];
-    if (pid == getpid() || bsearch(&key, c->list, with_slot, sizeof key, by_pid) != NULL || !process_look(pid, &p))
+    if (pid == getpid() || (with_slot > 0 && bsearch(&key, c->list, with_slot, sizeof key, by_pid) != NULL) || !process_look(pid, &p))
         return;
     if (strcmp(p.name, "imapd-greeter") == 0 && all) {
         if (user == NULL && process_look(p.parent, &parent))

@@ -32,6 +32,8 @@ struct connections {
  * what sessions tell could not be read; what /proc says is there all the same. */
 int collect(struct connections *c, const char *state_file, const char *user, bool all);
 void collect_free(struct connections *c);
+/* What a slot says, at that time of the monotonic clock in ms; without what /proc says. */
+void connection_of_slot(struct connection *to, const struct slot_seen *seen, int64_t now);
 
 /* A word of each doing. */
 const char *doing_name(enum doing d);
