@@ -313,7 +313,7 @@ static int put_messages(struct files *f, struct store_error *e)
     struct progress progress;
     uint64_t done = 0;
     int rc = 0;
-    progress_begin(&progress, f->x->status.size);
+    progress_begin(&progress, "writing", f->x->status.size);
     for (size_t i = 0; rc == 0 && i < f->x->table->n; i++) {
         const struct entry *en = &f->x->table->list[i];
         rc = put_message(f, en, e);

@@ -70,13 +70,17 @@ static int find_those_there(struct import *im, struct store_error *e)
 {
     struct mailbox *box;
     struct table t = { 0 };
-    if (mailbox_open(im->g->store, &im->g->name, true, &box, e) != 0)
+    if (migration_open(im->g, &box, e) != 0)
         return -1;
     const bool any = mailbox_exists(box) > 0;
-    int rc = any ? table_read(&t, box, NULL, e) : 0;
+    struct mailbox_status info;
+    mailbox_info(box, &info);
+    progress_begin(&im->progress, "reading", info.size);
+    int rc = any ? table_read(&t, box, &im->progress, e) : 0;
+    progress_end(&im->progress);
     mailbox_close(box);
     if (rc == 0 && any) {
-        progress_begin(&im->progress, im->s->octets);
+        progress_begin(&im->progress, "comparing", im->s->octets);
         for (size_t i = 0; i < im->s->n; i++) {
             (void)item_digest(im->s, &im->s->items[i]);
             progress_at(&im->progress, im->done += im->s->items[i].size);
@@ -204,7 +208,7 @@ static int add_all(struct import *im, struct store_error *e)
     int rc = 0;
     for (size_t i = 0; i < im->s->n; i++)
         left += im->s->items[i].target == 0 ? im->s->items[i].size : 0;
-    progress_begin(&im->progress, left);
+    progress_begin(&im->progress, "adding", left);
     for (size_t at = 0; rc == 0 && at < im->s->n;)
         rc = batch(im, &at, e);
     progress_end(&im->progress);
@@ -230,7 +234,9 @@ static int prepare(struct import *im, struct store_error *e)
     if (same)
         return store_fail(e, STORE_CANNOT, 0, "%s is the mailbox itself", im->s->path);
     if (im->s->uidvalidity != 0) {
+        progress_expect(&im->g->progress, "indexing");
         const int rc = delivery_uidvalidity(store, &im->g->name, im->s->uidvalidity, e);
+        progress_end(&im->g->progress);
         if (rc < 0)
             return -1;
         im->uids = rc == 0;
