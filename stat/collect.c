@@ -89,7 +89,7 @@ void connection_of_slot(struct connection *to, const struct slot_seen *seen, int
         .tls = seen->owner.tls != 0,
         .command_ms = s->since > 0 && s->since < now ? now - s->since : 0,
         .counts = { believed(s->commands), believed(s->octets_in), believed(s->octets_out), believed(s->fetched), believed(s->appended) },
-        .at = seen->owner.at
+        .at = seen->owner.at > 0 && seen->owner.at < (int64_t)1 << 40 ? seen->owner.at : 0
     };
     memcpy(to->user, seen->owner.user, sizeof to->user);
     memcpy(to->address, seen->owner.address, sizeof to->address);
