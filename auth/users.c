@@ -172,12 +172,22 @@ static int find_in_system(const char *name, struct candidate *u)
 }
 
 /* The system's databases are asked one after the other until one knows the name, so a name that is nowhere takes longer than one that
- * is in the first: whoever is there has one looked for besides that is nowhere, and whoever is not, one that is there. */
-static void look_for_the_other(bool there)
+ * is in the first: whoever is there has one looked for besides that is nowhere, and whoever is not, one that is there. What find did
+ * for the one it does here for the other. Not for who comes in: that takes time, and he knows that he is there. */
+static void level(const struct config *c, const char *name, int found, const struct candidate *u)
 {
-    const char *const name = there ? "no-such-user" : "root";
-    (void)getpwnam(name);
-    (void)getspnam(name);
+    bool there = found == 1;
+    if (!c->system_users)
+        return;
+    if (found == 1 && !u->account.system) {
+        there = getpwnam(name) != NULL;
+        (void)getspnam(name);
+    } else if (found == 1 && u->like == NULL) {
+        free(somebodys_hash());
+    }
+    const char *const other = there ? "no-such-user" : "root";
+    (void)getpwnam(other);
+    (void)getspnam(other);
 }
 
 /* 1: found, 0: not, -1: a database that is configured cannot be read. */
@@ -186,13 +196,8 @@ static int find(const struct config *c, const char *name, enum scram_hash hash, 
     int found = c->passwd_file != NULL ? find_in_file(c->passwd_file, name, hash, u) : 0;
     if (found == 0 && c->system_users) {
         found = find_in_system(name, u);
-        look_for_the_other(found == 1);
-        if (u->like == NULL)
+        if (u->hash == NULL && u->like == NULL)
             u->like = somebodys_hash();
-    } else if (found == 1 && c->system_users) {
-        const bool there = getpwnam(name) != NULL;     /* SCRAM answers before it has computed anything: looking takes all users the same time */
-        (void)getspnam(name);
-        look_for_the_other(there);
     }
     if (found == 1 && u->refused == NULL) {
         if (u->account.uid == 0 || u->account.gid == 0)
@@ -253,6 +258,8 @@ enum users_result users_check(const struct config *c, const char *name, const ch
         *account = u.account;
         memset(&u.account, 0, sizeof u.account);
     }
+    if (result != USERS_GRANTED)
+        level(c, name, found, &u);
     candidate_free(&u);
     return result;
 }
@@ -273,6 +280,8 @@ enum users_result users_account(const struct config *c, const char *name, struct
         *account = u.account;
         memset(&u.account, 0, sizeof u.account);
     }
+    if (result != USERS_GRANTED)
+        level(c, name, found, &u);
     candidate_free(&u);
     return result;
 }
@@ -315,6 +324,7 @@ enum users_result users_verifier(const struct config *c, const char *name, enum 
     struct candidate u = { 0 };
     enum users_result result = USERS_DENIED;
     const int found = find(c, name, hash, &u);
+    level(c, name, found, &u);           /* in each case: the answer is sent before anything is computed */
     pretend(c, name, hash, &u, verifier);
     if (u.has_verifier)
         *verifier = u.verifier;

@@ -39,6 +39,7 @@ enum outcome cmd_uid(struct session *s, struct parse *p)
     if (!parse_sp(p) || !parse_atom(p, &name))
         return bad_arguments(s, "UID command ...");
     name = arena_str(s->arena, name);
+    s->by_uid = true;
     const enum outcome outcome = run_by_uid(s, name, p);
     if (outcome == OUTCOME_OK && s->text[0] == 0)
         snprintf(s->text, sizeof s->text, "UID %.*s completed", (int)name.n, name.p);

@@ -39,6 +39,7 @@ struct session {
     const char *user;
     struct mailbox *mailbox;
     bool expunge_allowed;            /* by the running command */
+    bool by_uid;                     /* a UID command runs: all FETCH responses tell the UID (RFC 9051 section 6.4.9) */
     bool tell_modseq;                /* the tagged OK gets HIGHESTMODSEQ, once all is told */
     struct buf vanished;             /* UIDs (uint32_t) that the running sync found gone: for VANISHED */
     struct notify *notify;           /* NOTIFY is in use (notify.h) */

@@ -227,7 +227,7 @@ static int newest(int fd, struct journal_slot *out, char **redo)
             goto unread;
         }
         if (s.magic != JOURNAL_MAGIC || s.redo_size > MBOX_STEP
-            || s.pieces > s.redo_size / sizeof(struct journal_piece) || s.state > JOURNAL_COLLAPSE
+            || s.pieces > s.redo_size / sizeof(struct journal_piece) || s.state > JOURNAL_APPENDING
             || (found && s.sequence < out->sequence))
             continue;
         char *octets = xmalloc((size_t)s.redo_size + 8);

@@ -13,8 +13,10 @@ enum journal_state {
     JOURNAL_GAP,             /* LEFT | GAP | RIGHT; redo, if any, is applied first; then the edits of the list after `done` */
     JOURNAL_TRUNCATING,      /* all is done but cutting the file at gap_start; a NUL there: not cut yet */
     JOURNAL_MOVE,            /* as GAP, before the first step; the target's text is there but perhaps its first octet */
-    JOURNAL_COLLAPSE         /* the blocks from gap_start to gap_end are being taken out, then the redo is written; the octets
+    JOURNAL_COLLAPSE,        /* the blocks from gap_start to gap_end are being taken out, then the redo is written; the octets
                                 at left.at are those of the left guard before and those of the right guard after that */
+    JOURNAL_APPENDING        /* as EXTENDING, for text that has no NUL: one anywhere up to gap_end: not finished; to_size and
+                                to_sum are of its beginning */
 };
 enum { JOURNAL_HEAD = 4096, JOURNAL_SLOT = MBOX_STEP + JOURNAL_HEAD, JOURNAL_LIST = 2 * JOURNAL_SLOT,
        JOURNAL_SIZE = JOURNAL_LIST + (MBOX_STEP < 65536 ? 65536 : MBOX_STEP), JOURNAL_GUARD = 256 };
@@ -92,9 +94,9 @@ struct rewrite {
 };
 /* Goes on with the pass upwards: LEFT ends at w->dst, RIGHT begins at w->src, w->done edits are in LEFT. */
 int rewrite_up(struct rewrite *w);
-/* The file is made longer by NULs from size on, with the room for them on disk; the slot says so. Nothing has changed if it
- * fails. */
-int rewrite_extend(struct rewrite *w, uint64_t size, uint64_t growth);
+/* The file is made longer by NULs from size on, with the room for them on disk; the slot says so: state is JOURNAL_EXTENDING or
+ * JOURNAL_APPENDING. Nothing has changed if it fails. */
+int rewrite_extend(struct rewrite *w, enum journal_state state, uint64_t size, uint64_t growth);
 /* All edits at once, if what is behind them need not move or can be moved by the file system: 0; 1: not so, nothing was
  * changed; -1. */
 int rewrite_region(struct rewrite *w, const struct mbox_edit *edits, size_t n, uint64_t size);

@@ -56,7 +56,7 @@ int mbox_move_begin(struct mbox_journal *j, const struct mbox_move *m, struct st
         journal_end(j, false);
         return store_fail(e, STORE_IO, err, "journal");
     }
-    int rc = rewrite_extend(&w, size, m->size);
+    int rc = rewrite_extend(&w, JOURNAL_EXTENDING, size, m->size);
     if (rc == 0 && (file_write(m->to, m->text + 1, (size_t)m->size - 1, size + 1) != 0 || file_sync(m->to) != 0))
         rc = failed(&w);
     if (rc == 0)

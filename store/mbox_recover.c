@@ -30,6 +30,31 @@ static bool nul_at(int fd, uint64_t at, int *err)
     return octets_at(fd, &octet, 1, at, err) && octet == 0;
 }
 
+/* Is a NUL among the octets from `from` to `to`, which is not beyond the end? */
+static bool nul_among(int fd, uint64_t from, uint64_t to, int *err)
+{
+    char *part = xmalloc(1 << 16);
+    bool found = false;
+    while (!found && from < to) {
+        const size_t n = to - from < 1 << 16 ? (size_t)(to - from) : 1 << 16;
+        if (!octets_at(fd, part, n, from, err))
+            break;
+        found = memchr(part, 0, n) != NULL;
+        from += n;
+    }
+    free(part);
+    return found;
+}
+
+/* Is what an APPEND was writing there, but not all of it? What it has not come to is NUL; what is not, is its text. */
+static bool half_appended(int fd, const struct journal_slot *s, int *err)
+{
+    char start[JOURNAL_GUARD];
+    const size_t n = (size_t)s->to_size;
+    return s->to_size <= sizeof start && n <= s->gap_end - s->gap_start && octets_at(fd, start, n, s->gap_start, err)
+        && (memchr(start, 0, n) != NULL || journal_sum(0, start, n) == s->to_sum) && nul_among(fd, s->gap_start, s->gap_end, err);
+}
+
 /* Does the slot, with its redo and list, fit the file as it is? */
 static bool fits(int fd, const struct journal_found *f, uint64_t size, int *err)
 {
@@ -100,7 +125,9 @@ static int recover_end(struct mbox_journal *j, int fd, const struct journal_slot
 {
     struct rewrite w = { .j = j, .fd = fd, .e = e, .slot = *s, .dst = s->gap_start, .src = s->gap_end };
     int err = 0;
-    if (s->gap_start >= s->gap_end || s->gap_start >= size || !nul_at(fd, s->gap_start, &err) || !journal_guard_holds(fd, &s->left, &err))
+    if (s->gap_start >= s->gap_end || s->gap_start >= size || !journal_guard_holds(fd, &s->left, &err)
+        || !(s->state == JOURNAL_APPENDING && size >= s->gap_end ? half_appended(fd, s, &err)
+                                                                   : nul_at(fd, s->gap_start, &err)))
         return err != 0 ? store_fail(e, STORE_IO, err, "recovery") : 0;
     if (s->state == JOURNAL_TRUNCATING && size < s->gap_end)
         return 0;

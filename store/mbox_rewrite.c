@@ -6,8 +6,9 @@
  * the journal. If no prefix of the others makes the file longer, one pass upwards moves the gap through the file. Else the
  * growing ones are applied first, in one pass downwards from the end of the extended file, then the shrinking ones upwards.
  *
- * Octets at the very end (APPEND) need no pass: the file is extended by NULs, they are written all but the first, synced,
- * then the first. A NUL there means that it was not finished: the extension is taken back.
+ * Octets at the very end (APPEND) need no pass: the file is extended by NULs, they are written, and synced. A NUL among them
+ * means that it was not finished: the extension is taken back. If they have NULs of their own, the first octet is written last,
+ * with a sync before it, and is the one that says so.
  */
 #include "store/mbox_rewrite.h"
 
@@ -36,7 +37,7 @@ static int put(struct rewrite *w, enum journal_state state, uint64_t gap_start, 
     w->slot.state = state;
     w->slot.gap_start = gap_start;
     w->slot.gap_end = gap_end;
-    if (journal_guard_before(w->fd, below ? piece->at : gap_start, state == JOURNAL_EXTENDING ? w->low : 0, &w->slot.left) != 0
+    if (journal_guard_before(w->fd, below ? piece->at : gap_start, state == JOURNAL_EXTENDING || state == JOURNAL_APPENDING ? w->low : 0, &w->slot.left) != 0
         || journal_guard_after(w->fd, above ? piece->at + piece->n : gap_end, size, &w->slot.right) != 0)
         return failed(w);
     if (journal_put(w->j, &w->slot, piece, piece != NULL, w->step, w->e) != 0)
@@ -252,7 +253,7 @@ static int pass_down(struct rewrite *w, const struct mbox_edit *edits, size_t n,
     return file_sync(w->fd) != 0 ? failed(w) : 0;
 }
 
-int rewrite_extend(struct rewrite *w, uint64_t size, uint64_t growth)
+int rewrite_extend(struct rewrite *w, enum journal_state state, uint64_t size, uint64_t growth)
 {
     int err;
     do
@@ -264,7 +265,7 @@ int rewrite_extend(struct rewrite *w, uint64_t size, uint64_t growth)
         errno = err;
         return failed(w);
     }
-    if (put(w, JOURNAL_EXTENDING, size, size + growth, size, NULL) != 0)
+    if (put(w, state, size, size + growth, size, NULL) != 0)
         return -1;
     do
         err = posix_fallocate(w->fd, (off_t)size, (off_t)growth);
@@ -279,10 +280,13 @@ int rewrite_extend(struct rewrite *w, uint64_t size, uint64_t growth)
 
 static int append(struct rewrite *w, const struct mbox_edit *edit)
 {
-    if (rewrite_extend(w, edit->offset, edit->n) != 0)
+    const bool nul = memchr(edit->ins, 0, edit->n) != NULL;
+    w->slot.to_size = edit->n < JOURNAL_GUARD ? edit->n : JOURNAL_GUARD;
+    w->slot.to_sum = journal_sum(0, edit->ins, (size_t)w->slot.to_size);
+    if (rewrite_extend(w, nul ? JOURNAL_EXTENDING : JOURNAL_APPENDING, edit->offset, edit->n) != 0)
         return -1;
-    if (file_write(w->fd, edit->ins + 1, edit->n - 1, edit->offset + 1) != 0 || file_sync(w->fd) != 0
-        || file_write(w->fd, edit->ins, 1, edit->offset) != 0 || file_sync(w->fd) != 0) {
+    if ((nul && (file_write(w->fd, edit->ins + 1, edit->n - 1, edit->offset + 1) != 0 || file_sync(w->fd) != 0))
+        || file_write(w->fd, edit->ins, nul ? 1 : edit->n, edit->offset) != 0 || file_sync(w->fd) != 0) {
         const int err = errno;
         if (ftruncate(w->fd, (off_t)edit->offset) != 0)
             return failed(w);
@@ -403,7 +407,7 @@ static int both_ways(struct rewrite *w, const struct mbox_edit *edits, size_t n,
         }
     }
     w->slot.list_count = 0;
-    int rc = rewrite_extend(w, size, growth);
+    int rc = rewrite_extend(w, JOURNAL_EXTENDING, size, growth);
     if (rc == 0)
         rc = pass_down(w, grow, grows, size, growth);
     if (rc == 0 && shrinks > 0)

@@ -66,8 +66,9 @@ static int tell_expunged(struct mailbox *m, const struct mailbox_listener *l, st
     return 0;
 }
 
-/* The changed messages are collected first: telling may end the snapshot. */
-static int tell_flags(struct mailbox *m, uint32_t below_uid, const struct mailbox_listener *l, struct store_error *e)
+/* What changed up to the MODSEQ `highest`; the snapshot may be a newer one, and the rest would be told twice. The changed messages
+ * are collected first: telling may end the snapshot. */
+static int tell_flags(struct mailbox *m, uint32_t below_uid, uint64_t highest, const struct mailbox_listener *l, struct store_error *e)
 {
     struct buf found = { 0 };
     for (uint32_t c = 0; c < m->rec.chunk_count; c++) {
@@ -79,8 +80,8 @@ static int tell_flags(struct mailbox *m, uint32_t below_uid, const struct mailbo
             return store_fail(e, STORE_CORRUPTION, 0, "%s: index: message records are damaged", m->box.name.text);
         }
         for (uint32_t i = 0; i < m->infos[c].count; i++) {
-            const uint32_t seq = r[i].modseq > m->modseq && r[i].uid < below_uid && !mailbox_is_own_change(m, r[i].modseq)
-                ? mailbox_seq(m, r[i].uid) : 0;
+            const bool news = r[i].modseq > m->modseq && r[i].modseq <= highest && !mailbox_is_own_change(m, r[i].modseq);
+            const uint32_t seq = news && r[i].uid < below_uid ? mailbox_seq(m, r[i].uid) : 0;
             if (seq != 0)
                 buf_add(&found, &seq, sizeof seq);
         }
@@ -132,7 +133,7 @@ static int tell(struct mailbox *m, bool expunges, const struct mailbox_listener 
         if (l != NULL && l->keywords != NULL)
             l->keywords(l->ctx);
     }
-    if (tell_flags(m, old_uidnext, l, e) != 0)
+    if (tell_flags(m, old_uidnext, highest, l, e) != 0)
         return -1;
     m->modseq = highest;
     buf_clear(&m->own);

@@ -255,6 +255,7 @@ class Session:
                 if at is None:
                     self.wrong('VANISHED %d, which was not there' % uid, 'RFC 7162 section 3.2.10.2')
                 self.model.told_gone(self.key, uid, self.who, 'RFC 7162 section 3.2.10.2')
+                r.vanished.append(uid)
                 del self.msgs[at]
             else:
                 self.remove(at, r)
@@ -303,7 +304,7 @@ class Session:
         if self.key is None:
             self.wrong('FETCH before UIDVALIDITY', 'RFC 7162 section 3.2.5.1')
         asked = self.now in ('FETCH', 'UID FETCH')
-        if self.now and self.now.startswith('UID') and 'UID' not in pairs and set(pairs) - {'FLAGS', 'MODSEQ'}:
+        if self.now and self.now.startswith('UID') and 'UID' not in pairs:
             self.wrong('%s: FETCH without UID' % self.now, 'RFC 9051 section 6.4.9')
         if self.qresync and not asked and self.now != 'STORE' and 'UID' not in pairs:
             self.wrong('unsolicited FETCH without UID', 'RFC 7162 section 3.2.4')
