@@ -86,17 +86,21 @@ void slot_clean(char *text, size_t size)
     }
 }
 
+/* The number is read by itself, before and after: in what order the octets of one copy are taken is not said. */
 bool slot_read(int fd, int64_t offset, struct slot *out)
 {
     enum { TRIES = 100 };
     for (int i = 0; i < TRIES; i++) {
-        uint32_t after;
+        uint32_t before, after;
+        if (pread(fd, &before, sizeof before, offset) != sizeof before)
+            return false;
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
         if (pread(fd, out, sizeof *out, offset) != sizeof *out)
             return false;
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
         if (pread(fd, &after, sizeof after, offset) != sizeof after)
             return false;
-        if (out->sequence == after && (after & 1) == 0) {
+        if (before == after && (after & 1) == 0) {
             slot_clean(out->command, sizeof out->command);
             slot_clean(out->mailbox, sizeof out->mailbox);
             return true;
