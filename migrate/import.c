@@ -28,7 +28,6 @@ struct import {
     struct source *s;
     bool uids;                       /* UIDs and UIDVALIDITY are kept */
     size_t there, added;
-    struct progress progress;
     uint64_t done;
 };
 
@@ -75,17 +74,17 @@ static int find_those_there(struct import *im, struct store_error *e)
     const bool any = mailbox_exists(box) > 0;
     struct mailbox_status info;
     mailbox_info(box, &info);
-    progress_begin(&im->progress, "reading", info.size);
-    int rc = any ? table_read(&t, box, &im->progress, e) : 0;
-    progress_end(&im->progress);
+    progress_begin(&im->g->progress, "reading", info.size);
+    int rc = any ? table_read(&t, box, &im->g->progress, e) : 0;
+    progress_end(&im->g->progress);
     mailbox_close(box);
     if (rc == 0 && any) {
-        progress_begin(&im->progress, "comparing", im->s->octets);
+        progress_begin(&im->g->progress, "comparing", im->s->octets);
         for (size_t i = 0; i < im->s->n; i++) {
             (void)item_digest(im->s, &im->s->items[i]);
-            progress_at(&im->progress, im->done += im->s->items[i].size);
+            progress_at(&im->g->progress, im->done += im->s->items[i].size);
         }
-        progress_end(&im->progress);
+        progress_end(&im->g->progress);
         im->done = 0;
         qsort(t.list, t.n, sizeof *t.list, by_digest);
         if (im->uids)
@@ -193,7 +192,7 @@ static int batch(struct import *im, size_t *at, struct store_error *e)
         rc = add(im, it, &d, e);
         if (rc == 0)
             which[d.n - 1] = *at;
-        progress_at(&im->progress, im->done += it->size);
+        progress_at(&im->g->progress, im->done += it->size);
     }
     if (rc >= 0)
         rc = commit(im, &d, which, e);
@@ -208,10 +207,10 @@ static int add_all(struct import *im, struct store_error *e)
     int rc = 0;
     for (size_t i = 0; i < im->s->n; i++)
         left += im->s->items[i].target == 0 ? im->s->items[i].size : 0;
-    progress_begin(&im->progress, "adding", left);
+    progress_begin(&im->g->progress, "adding", left);
     for (size_t at = 0; rc == 0 && at < im->s->n;)
         rc = batch(im, &at, e);
-    progress_end(&im->progress);
+    progress_end(&im->g->progress);
     return rc == 0 && im->uids ? delivery_uidnext(im->g->store, &im->g->name, im->s->uidnext, e) : rc;
 }
 

@@ -37,6 +37,7 @@ static void print_name(const char *name)
 void migration_problem(void *ctx, const char *name, bool damage, const char *text)
 {
     struct migration *g = ctx;
+    progress_clear(&g->progress);
     print_name(g->path);
     if (name != NULL && name[0] != 0) {
         putchar('/');
@@ -63,7 +64,8 @@ void migration_differs(struct migration *g, const char *what, const char *words)
 
 struct source migration_source(struct migration *g)
 {
-    return (struct source){ .kind = g->m->kind, .path = g->path, .problem = migration_problem, .ctx = g, .fd = -1, .lock_dirfd = -1, .progress = &g->progress,
+    return (struct source){ .kind = g->m->kind, .path = g->path, .problem = migration_problem, .ctx = g, .fd = -1, .lock_dirfd = -1,
+                            .progress = &g->progress,
                             .mboxo = g->m->has_quoting ? g->m->mboxo : g->m->config->quoting == QUOTING_MBOXO };
 }
 

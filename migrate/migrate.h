@@ -25,7 +25,7 @@ struct migration {
     struct mailbox_name name;
     const char *label, *path;
     size_t damaged, differences;
-    struct progress progress;        /* of what is told by others: reading a source, the first index of the mailbox */
+    struct progress progress;        /* of the step that is being done */
 };
 /* Opens the mailbox, to be read only. 0 or -1. */
 int migration_open(struct migration *g, struct mailbox **out, struct store_error *e);
