@@ -22,6 +22,7 @@
 #include "auth/channel.h"
 #include "auth/keeper.h"
 #include "auth/sandbox.h"
+#include "auth/slots.h"
 #include "base/compat.h"
 #include "base/config.h"
 #include "base/log.h"
@@ -31,6 +32,7 @@
 #include "migrate/migrate.h"
 #include "passwd.h"
 #include "session/session.h"
+#include "stat/stat.h"
 #include "store/store.h"
 
 #ifndef SYSCONFDIR
@@ -57,6 +59,7 @@ static const char usage[] =
     "       imapd [--config FILE] [--user NAME] [--backup DIR] --repair FILE...\n"
     "       imapd [--config FILE] [--user NAME] --recover | --seal FILE...\n"
     "       imapd --doctor [--user NAME] ... (see --doctor --help)\n"
+    "       imapd --stat [--json | --prometheus] [USER] (see --stat --help)\n"
     "       imapd --passwd ... NAME (see --passwd --help)\n"
     "       imapd [--config FILE] [--user NAME] [--all] [--quoting mboxrd|mboxo] --import maildir|mbox|eml PATH MAILBOX\n"
     "       imapd [--config FILE] [--user NAME] --export maildir|mbox|eml MAILBOX PATH\n"
@@ -79,6 +82,7 @@ static const char usage[] =
     "  --user NAME     as root: work as this user\n"
     "  --passwd        make or change an entry of the passwd-file\n"
     "  --doctor        look for what is set up wrongly, and name what mends it\n"
+    "  --stat          who is connected, doing what, how much\n"
     "  --version       print the version\n"
     "  --help          print this\n";
 
@@ -319,7 +323,8 @@ static void warn(const char *text)
 }
 
 /* A damaged index makes its library fault: while nothing was said yet it is made anew; later the client must come again. */
-static int run_session(const struct config *c, const struct store_settings *settings, const char *address, int report, struct str tag, struct str pending)
+static int run_session(const struct config *c, const struct store_settings *settings, const char *address, struct slot *slot, int report,
+                       struct str tag, struct str pending)
 {
     static const char bye[] = "* BYE [UNAVAILABLE] The index was damaged and is made anew: please log in again\r\n";
     static volatile bool opened, again;
@@ -345,7 +350,7 @@ static int run_session(const struct config *c, const struct store_settings *sett
     store_watch(store, &back);
     const struct session_settings session = {
         .config = c, .store = store, .user = settings->user, .address = address, .login_tag = tag, .pending = pending,
-        .in = STDIN_FILENO, .out = STDOUT_FILENO, .unauthenticated = report >= 0 ? &again_login : NULL, .unread = &unread
+        .in = STDIN_FILENO, .out = STDOUT_FILENO, .slot = slot, .unauthenticated = report >= 0 ? &again_login : NULL, .unread = &unread
     };
     int status = session_run(&session);
     store_watch(NULL, NULL);
@@ -356,9 +361,9 @@ static int run_session(const struct config *c, const struct store_settings *sett
     return status;
 }
 
-/* The session of a user whom this process is already. report: where UNAUTHENTICATE is told, -1: not offered. */
-static int serve(const struct config *c, const struct account *a, const char *address, int locker_fd, bool confine, int report, struct str tag,
-                 struct str pending)
+/* The session of a user whom this process is already. report: where UNAUTHENTICATE is told, -1: not offered. slot: may be NULL. */
+static int serve(const struct config *c, const struct account *a, const char *address, int locker_fd, bool confine, struct slot *slot, int report,
+                 struct str tag, struct str pending)
 {
     char *inbox = config_expand(c->inbox, a->name, a->home), *index_dir = config_expand(c->index_dir, a->name, a->home);
     const struct store_settings settings = {
@@ -376,7 +381,7 @@ static int serve(const struct config *c, const struct account *a, const char *ad
         .locker_fd = locker_fd
     };
     const bool confined = !confine || sandbox_session(a->home, inbox, index_dir, c->require_sandbox) == 0;
-    const int status = confined ? run_session(c, &settings, address, report, tag, pending) : give_up("require-sandbox: the kernel cannot confine sessions");
+    const int status = confined ? run_session(c, &settings, address, slot, report, tag, pending) : give_up("require-sandbox: the kernel cannot confine sessions");
     free(inbox);
     free(index_dir);
     return status;
@@ -394,8 +399,9 @@ static bool one_user(const struct config *c, struct greeting *g, struct buf *unr
     g->tls_before = g->peer.tls.on;
     if (monitor_ask(c, &g->peer, g->implicit_tls, g->greeted, &hooks, &account, &tag, &pending) == 0)
         part = c->unauthenticate ? keeper_split(&report, unread) : KEEPER_SESSION;
+    struct slot *slot = part == KEEPER_SESSION ? slots_take(c->state_file, account.name, g->peer.address, g->peer.tls.on || g->peer.proxy_tls) : NULL;
     if (part == KEEPER_SESSION && become_user(c, &account, &locker_fd) == 0 && (report < 0 || keeper_bind(report) == 0))
-        *status = serve(c, &account, g->peer.address, locker_fd, true, report, buf_str(&tag), buf_str(&pending));
+        *status = serve(c, &account, g->peer.address, locker_fd, true, slot, report, buf_str(&tag), buf_str(&pending));
     account_free(&account);
     buf_free(&tag);
     buf_free(&pending);
@@ -460,7 +466,7 @@ static int run_as_user(const struct config *c, bool network_too)
     };
     struct config own = *c;
     own.unauthenticate = false;          /* there is nobody to become */
-    const int status = serve(&own, &account, peer.address, -1, false, -1, (struct str){ "", 0 }, (struct str){ "", 0 });
+    const int status = serve(&own, &account, peer.address, -1, false, NULL, -1, (struct str){ "", 0 }, (struct str){ "", 0 });
     account_free(&account);
     return status;
 }
@@ -511,6 +517,8 @@ int main(int argc, char **argv)
         return EX_OSERR;
     if (passwd_wanted(argc, argv))
         return passwd_main(argc, argv, SYSCONFDIR "/imapd/imapd.conf");
+    if (stat_wanted(argc, argv))
+        return stat_main(argc, argv, SYSCONFDIR "/imapd/imapd.conf");
     if (doctor_wanted(argc, argv))
         return doctor_main(argc, argv, SYSCONFDIR "/imapd/imapd.conf");
     parse_options(&options, argc, argv);

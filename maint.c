@@ -50,6 +50,7 @@ static void __attribute__((format(printf, 2, 3))) finding(struct target *t, cons
 
 static void print_finding(struct target *t, const struct finding *f, const char *more)
 {
+    progress_clear(&t->progress);
     if (f->message > 0)
         printf("%s:%" PRIu64 ": message %" PRIu32 ": %s%s\n", t->label, f->offset, f->message, f->text, more);
     else
@@ -208,7 +209,7 @@ static int check(struct target *t)
     get_index(t, &st, &records, &n, &have);
     struct verify v = { .mboxo = t->m->config->quoting == QUOTING_MBOXO, .found = found, .seen = seen, .ctx = t,
                         .index = !have ? NULL : records != NULL ? records : &none, .index_n = records != NULL ? n : 0 };
-    progress_begin(&t->progress, (uint64_t)st.st_size);
+    progress_begin(&t->progress, "checking", (uint64_t)st.st_size);
     const int rc = verify_run(&v, t->fd, &e);
     progress_end(&t->progress);
     free(records);
@@ -222,6 +223,16 @@ static int check(struct target *t)
 static void did(void *ctx, const struct finding *f, bool mended)
 {
     print_finding(ctx, f, mended ? ": to be mended" : ": left as it is");
+}
+
+static void repairing(void *ctx, const char *what, uint64_t done, uint64_t total)
+{
+    struct target *t = ctx;
+    if (done == 0) {
+        progress_end(&t->progress);
+        progress_begin(&t->progress, what, total);
+    }
+    progress_at(&t->progress, done);
 }
 
 static void tick(void *ctx)
@@ -241,9 +252,10 @@ static int repair(struct target *t)
     if (lock_target(t, MBOX_LOCK_EXCLUSIVE) != 0)
         return 2;
     struct repair r = { .journal = t->store->journal, .mboxo = t->m->config->quoting == QUOTING_MBOXO, .leaf = t->leaf,
-                        .did = did, .tick = tick, .ctx = t };
+                        .did = did, .progress = repairing, .tick = tick, .ctx = t };
     r.dirfd = t->m->backup_dir == NULL ? dup(t->dirfd) : open(t->m->backup_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     const int rc = r.dirfd < 0 ? store_fail(&e, STORE_IO, errno, "backup directory") : repair_run(&r, t->fd, &e);
+    progress_end(&t->progress);
     if (r.dirfd >= 0)
         close(r.dirfd);
     if (stale && rc == 0)
@@ -255,7 +267,10 @@ static int repair(struct target *t)
     mbox_lock_release(t->lock);
     if (rc != 0)
         return fail(t, e.text);
-    if (t->named && mailbox_status(t->store, &t->name, &status, &e) != 0)
+    progress_expect(&t->progress, "indexing");
+    const int looked = t->named ? mailbox_status(t->store, &t->name, &status, &e) : 0;
+    progress_end(&t->progress);
+    if (looked != 0)
         return fail(t, e.text);
     printf("%s: %zu mended, %zu left\n", t->label, r.mended, r.left);
     return r.left > 0;
@@ -299,7 +314,10 @@ static int seal(struct target *t)
         return 2;
     if (!t->named)
         return fail(t, "not a mailbox of this user");
-    if (mailbox_open(t->store, &t->name, false, &box, &e) != 0)
+    progress_expect(&t->progress, "indexing");
+    const int opened = mailbox_open(t->store, &t->name, false, &box, &e);
+    progress_end(&t->progress);
+    if (opened != 0)
         return fail(t, e.text);
     const int rc = mailbox_readonly(box) ? store_fail(&e, STORE_NOPERM, 0, "is read-only") : mailbox_checkpoint(box, true, &e);
     mailbox_close(box);
@@ -313,6 +331,7 @@ static int one(const struct maint *m, struct store *s, const char *label)
 {
     struct target t = { .m = m, .store = s, .label = label, .fd = -1, .dirfd = -1 };
     int status = 2;
+    store_on_progress(s, progress_told, &t.progress);
     switch (m->task) {
     case MAINT_CHECK: status = check(&t); break;
     case MAINT_REPAIR: status = repair(&t); break;
@@ -321,6 +340,7 @@ static int one(const struct maint *m, struct store *s, const char *label)
     case MAINT_NONE: break;
     }
     close_target(&t);
+    store_on_progress(s, NULL, NULL);
     return status;
 }
 

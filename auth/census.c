@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <sha2.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@
 
 #include "base/log.h"
 
-enum { ADDRESSES = 2048, PROCESSES = 8192, LOOK = 64, VERSION = 1, HALF_LIFE = 600 };
+enum { ADDRESSES = 2048, PROCESSES = 8192, LOOK = 64, VERSION = 2, HALF_LIFE = 600 };
 static const char magic[8] = "imapd st";
 
 struct address_slot {
@@ -43,6 +44,7 @@ struct table {
     unsigned char secret[16];
     struct address_slot addresses[ADDRESSES];
     struct process_slot processes[PROCESSES];
+    struct census_totals totals;
 };
 struct census {
     int fd;
@@ -281,6 +283,10 @@ bool census_arrive(const char *path, const char *address, unsigned most)
         return true;
     const uint64_t who = of_address(&c, address);
     const bool room = who == 0 || enter(&c, who, 0, most);
+    if (room)
+        c.t->totals.connections++;
+    else
+        c.t->totals.connections_refused++;
     detach(&c);
     return room;
 }
@@ -291,6 +297,10 @@ bool census_login(const char *path, const char *user, unsigned most)
     if (!attach(&c, path))
         return true;
     const bool room = enter(&c, 0, keyed(&c, 'u', user, strlen(user)), most);
+    if (room)
+        c.t->totals.logins++;
+    else
+        c.t->totals.logins_refused++;
     detach(&c);
     return room;
 }
@@ -338,6 +348,7 @@ void census_fail(const char *path, const char *address)
         return;
     const uint64_t who = of_address(&c, address);
     struct address_slot *s = who != 0 ? slot_of(&c, who, true) : NULL;
+    c.t->totals.logins_refused++;
     if (s != NULL) {
         const uint32_t before = decayed(s);
         s->failures = before < MOST ? before + 1 : MOST;
@@ -356,4 +367,35 @@ void census_forgive(const char *path, const char *address)
     if (s != NULL)
         *s = (struct address_slot){ 0 };
     detach(&c);
+}
+
+void census_ended(const char *path, const struct census_totals *sum)
+{
+    struct census c;
+    if (!attach(&c, path))
+        return;
+    struct census_totals *t = &c.t->totals;
+    t->ended += sum->ended;
+    t->commands += sum->commands;
+    t->octets_in += sum->octets_in;
+    t->octets_out += sum->octets_out;
+    t->fetched += sum->fetched;
+    t->appended += sum->appended;
+    detach(&c);
+}
+
+int census_read_totals(const char *path, struct census_totals *out)
+{
+    struct stat st;
+    char head[offsetof(struct table, secret)];
+    const int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return -1;
+    const bool ours = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == 0 && st.st_size == (off_t)sizeof(struct table)
+        && pread(fd, head, sizeof head, 0) == sizeof head && memcmp(head, magic, sizeof magic) == 0
+        && memcmp(head + offsetof(struct table, version), &(uint32_t){ VERSION }, sizeof(uint32_t)) == 0
+        && pread(fd, out, sizeof *out, offsetof(struct table, totals)) == sizeof *out;
+    close(fd);
+    errno = EINVAL;
+    return ours ? 0 : -1;
 }

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -162,12 +163,26 @@ static void greeter_root(const struct patient *p)
                      "greeter-root: %s is not empty", path);
 }
 
+/* auth/slots.h */
+static void sessions_directory(const struct patient *p)
+{
+    struct stat st;
+    char *path = NULL;
+    if (asprintf(&path, "%s.sessions", p->config->state_file) < 0)
+        return;
+    if (lstat(path, &st) == 0 && (!S_ISDIR(st.st_mode) || st.st_uid != 0 || (st.st_mode & 0077) != 0))
+        report_found(p->report, MARK_WARNING, "greeter", FIX("rm -r %s: it is made anew", path),
+                     "state-file: %s is not a directory of root alone: imapd --stat sees little", path);
+    free(path);
+}
+
 static void state_file(const struct patient *p)
 {
     const char *path = p->config->state_file;
     struct stat st;
     if (path == NULL || path[0] == '\0')
         return;
+    sessions_directory(p);
     if (lstat(path, &st) == 0) {
         if (!S_ISREG(st.st_mode) || st.st_uid != 0 || (st.st_mode & 0022) != 0)
             report_found(p->report, MARK_ERROR, "greeter", FIX("rm %s: it is made anew", path),

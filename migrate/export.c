@@ -50,7 +50,7 @@ static int verify(struct migration *g, struct table *t, uint32_t uidvalidity, co
     }
     if (s.n > 0 && s.uidvalidity != uidvalidity)
         migration_differs(g, g->path, "is not of this mailbox, by its UIDVALIDITY");
-    progress_begin(&progress, s.octets);
+    progress_begin(&progress, "comparing", s.octets);
     for (size_t i = 0; i < s.n; i++) {
         (void)item_digest(&s, &s.items[i]);
         progress_at(&progress, done += s.items[i].size);
@@ -69,10 +69,10 @@ int export_mailbox(struct migration *g)
     struct progress progress;
     struct export x = { .g = g, .table = &t };
     int status = 2;
-    if (!(names_look(g->store->names, &g->name, &e) & NAME_SELECTABLE) || mailbox_open(g->store, &g->name, true, &x.box, &e) != 0)
+    if (!(names_look(g->store->names, &g->name, &e) & NAME_SELECTABLE) || migration_open(g, &x.box, &e) != 0)
         return migration_fail(g, e.text);
     mailbox_info(x.box, &x.status);
-    progress_begin(&progress, x.status.size);
+    progress_begin(&progress, "reading", x.status.size);
     int rc = table_read(&t, x.box, &progress, &e);
     progress_end(&progress);
     if (rc == 0)

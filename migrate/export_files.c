@@ -45,13 +45,17 @@ static int open_sub(const struct files *f, const char *name, struct store_error 
     return fd >= 0 ? fd : fail(f, name, e);
 }
 
+/* A file that is being written. */
+static const char part[] = ".imapd-part";
+
+/* But for what an export that was killed left there before it wrote its first file whole. */
 static bool is_empty(int dir)
 {
     const int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
     bool empty = d != NULL;
     for (const struct dirent *entry; d != NULL && (entry = readdir(d)) != NULL;)
-        empty &= strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+        empty &= strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || strcmp(entry->d_name, part) == 0;
     if (d != NULL)
         closedir(d);
     return empty;
@@ -60,7 +64,6 @@ static bool is_empty(int dir)
 /* A whole small file, in one step. */
 static int put_file(const struct files *f, const char *name, const struct buf *text, struct store_error *e)
 {
-    static const char part[] = ".imapd-part";
     (void)unlinkat(f->dir, part, 0);
     const int fd = openat(f->dir, part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
@@ -313,7 +316,7 @@ static int put_messages(struct files *f, struct store_error *e)
     struct progress progress;
     uint64_t done = 0;
     int rc = 0;
-    progress_begin(&progress, f->x->status.size);
+    progress_begin(&progress, "writing", f->x->status.size);
     for (size_t i = 0; rc == 0 && i < f->x->table->n; i++) {
         const struct entry *en = &f->x->table->list[i];
         rc = put_message(f, en, e);

@@ -130,7 +130,7 @@ int export_mbox(struct export *x, struct store_error *e)
                || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         store_fail(e, STORE_IO, fd < 0 ? errno : EEXIST, "%s.imapd-part", path);
     } else {
-        progress_begin(&progress, x->status.size);
+        progress_begin(&progress, "writing", x->status.size);
         rc = write_all(x, fd, &progress, e);
         progress_end(&progress);
         if (rc == 0)

@@ -28,7 +28,6 @@ struct import {
     struct source *s;
     bool uids;                       /* UIDs and UIDVALIDITY are kept */
     size_t there, added;
-    struct progress progress;
     uint64_t done;
 };
 
@@ -70,18 +69,22 @@ static int find_those_there(struct import *im, struct store_error *e)
 {
     struct mailbox *box;
     struct table t = { 0 };
-    if (mailbox_open(im->g->store, &im->g->name, true, &box, e) != 0)
+    if (migration_open(im->g, &box, e) != 0)
         return -1;
     const bool any = mailbox_exists(box) > 0;
-    int rc = any ? table_read(&t, box, NULL, e) : 0;
+    struct mailbox_status info;
+    mailbox_info(box, &info);
+    progress_begin(&im->g->progress, "reading", info.size);
+    int rc = any ? table_read(&t, box, &im->g->progress, e) : 0;
+    progress_end(&im->g->progress);
     mailbox_close(box);
     if (rc == 0 && any) {
-        progress_begin(&im->progress, im->s->octets);
+        progress_begin(&im->g->progress, "comparing", im->s->octets);
         for (size_t i = 0; i < im->s->n; i++) {
             (void)item_digest(im->s, &im->s->items[i]);
-            progress_at(&im->progress, im->done += im->s->items[i].size);
+            progress_at(&im->g->progress, im->done += im->s->items[i].size);
         }
-        progress_end(&im->progress);
+        progress_end(&im->g->progress);
         im->done = 0;
         qsort(t.list, t.n, sizeof *t.list, by_digest);
         if (im->uids)
@@ -189,7 +192,7 @@ static int batch(struct import *im, size_t *at, struct store_error *e)
         rc = add(im, it, &d, e);
         if (rc == 0)
             which[d.n - 1] = *at;
-        progress_at(&im->progress, im->done += it->size);
+        progress_at(&im->g->progress, im->done += it->size);
     }
     if (rc >= 0)
         rc = commit(im, &d, which, e);
@@ -204,10 +207,10 @@ static int add_all(struct import *im, struct store_error *e)
     int rc = 0;
     for (size_t i = 0; i < im->s->n; i++)
         left += im->s->items[i].target == 0 ? im->s->items[i].size : 0;
-    progress_begin(&im->progress, left);
+    progress_begin(&im->g->progress, "adding", left);
     for (size_t at = 0; rc == 0 && at < im->s->n;)
         rc = batch(im, &at, e);
-    progress_end(&im->progress);
+    progress_end(&im->g->progress);
     return rc == 0 && im->uids ? delivery_uidnext(im->g->store, &im->g->name, im->s->uidnext, e) : rc;
 }
 
@@ -230,7 +233,9 @@ static int prepare(struct import *im, struct store_error *e)
     if (same)
         return store_fail(e, STORE_CANNOT, 0, "%s is the mailbox itself", im->s->path);
     if (im->s->uidvalidity != 0) {
+        progress_expect(&im->g->progress, "indexing");
         const int rc = delivery_uidvalidity(store, &im->g->name, im->s->uidvalidity, e);
+        progress_end(&im->g->progress);
         if (rc < 0)
             return -1;
         im->uids = rc == 0;

@@ -37,6 +37,7 @@ static void print_name(const char *name)
 void migration_problem(void *ctx, const char *name, bool damage, const char *text)
 {
     struct migration *g = ctx;
+    progress_clear(&g->progress);
     print_name(g->path);
     if (name != NULL && name[0] != 0) {
         putchar('/');
@@ -64,6 +65,7 @@ void migration_differs(struct migration *g, const char *what, const char *words)
 struct source migration_source(struct migration *g)
 {
     return (struct source){ .kind = g->m->kind, .path = g->path, .problem = migration_problem, .ctx = g, .fd = -1, .lock_dirfd = -1,
+                            .progress = &g->progress,
                             .mboxo = g->m->has_quoting ? g->m->mboxo : g->m->config->quoting == QUOTING_MBOXO };
 }
 
@@ -86,6 +88,14 @@ static void compare_item(struct migration *g, const struct item *it, const struc
     buf_free(&words);
 }
 
+int migration_open(struct migration *g, struct mailbox **out, struct store_error *e)
+{
+    progress_expect(&g->progress, "indexing");
+    const int rc = mailbox_open(g->store, &g->name, true, out, e);
+    progress_end(&g->progress);
+    return rc;
+}
+
 int migration_verify(struct migration *g, struct source *s, bool uids, const char *what)
 {
     struct mailbox *box;
@@ -95,10 +105,10 @@ int migration_verify(struct migration *g, struct source *s, bool uids, const cha
     struct progress progress;
     size_t bad = 0, same = 0;
     char digest[65];
-    if (mailbox_open(g->store, &g->name, true, &box, &e) != 0)
+    if (migration_open(g, &box, &e) != 0)
         return migration_fail(g, e.text);
     mailbox_info(box, &info);
-    progress_begin(&progress, info.size);
+    progress_begin(&progress, "verifying", info.size);
     const int rc = table_read(&t, box, &progress, &e);
     progress_end(&progress);
     mailbox_close(box);
@@ -127,7 +137,9 @@ static int one(const struct migrate *m, struct store *store, const char *mailbox
     struct store_error e;
     if (names_parse(store->names, str_z(mailbox), &g.name, NULL, &e) != 0)
         return migration_fail(&g, e.text);
+    store_on_progress(store, progress_told, &g.progress);
     const int status = m->import ? import_mailbox(&g) : export_mailbox(&g);
+    store_on_progress(store, NULL, NULL);
     fflush(stdout);
     return status;
 }

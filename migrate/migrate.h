@@ -25,7 +25,10 @@ struct migration {
     struct mailbox_name name;
     const char *label, *path;
     size_t damaged, differences;
+    struct progress progress;        /* of the step that is being done */
 };
+/* Opens the mailbox, to be read only. 0 or -1. */
+int migration_open(struct migration *g, struct mailbox **out, struct store_error *e);
 int import_mailbox(struct migration *g);
 int export_mailbox(struct migration *g);
 /* For them: a problem of a source (source_problem); what went wrong for good, which gives 2; a difference. */

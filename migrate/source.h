@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/buf.h"
+#include "base/progress.h"
 #include "store/content.h"
 #include "store/mailbox_private.h"
 
@@ -37,6 +38,7 @@ struct source {
     source_problem *problem;
     void *ctx;
     bool mboxo;                      /* quoting of an mbox */
+    struct progress *progress;       /* of its opening; may be NULL */
     int fd;                          /* the file or directory */
     struct item *items;              /* in the order in which they are to be: those with UIDs first, ascending */
     size_t n, capacity;

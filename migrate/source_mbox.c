@@ -13,7 +13,7 @@
 #include "base/xmalloc.h"
 #include "migrate/source.h"
 
-enum { PIECE = 1 << 16 };
+enum { PIECE = 1 << 16, PROGRESS_EACH = 256 };
 
 struct reading {
     struct source *s;
@@ -33,6 +33,8 @@ static int take(void *ctx, const struct scanned *found)
         s->uidnext = r->base_last < UINT32_MAX ? r->base_last + 1 : 0;
     }
     r->first = true;
+    if (s->progress != NULL && s->n % PROGRESS_EACH == 0)
+        progress_at(s->progress, found->record.offset);
     if (m->pseudo)
         return 0;
     if (s->n == r->capacity) {
@@ -77,7 +79,12 @@ int source_mbox_open(struct source *s, unsigned lock_timeout, struct store_error
     if (lock(s, lock_timeout, e) != 0)
         return -1;
     s->content = content_new();
-    return st.st_size > 0 && mbox_scan(s->fd, 0, s->mboxo, take, &r, &end, e) < 0 ? -1 : 0;
+    if (s->progress != NULL)
+        progress_begin(s->progress, "reading", (uint64_t)st.st_size);
+    const int rc = st.st_size > 0 && mbox_scan(s->fd, 0, s->mboxo, take, &r, &end, e) < 0 ? -1 : 0;
+    if (s->progress != NULL)
+        progress_end(s->progress);
+    return rc;
 }
 
 int source_mbox_read(struct source *s, struct item *it, source_sink *sink, void *ctx)

@@ -8,19 +8,28 @@
 #include "session/append.h"
 #include "session/command.h"
 
+static enum outcome uid_copy(struct session *s, struct parse *p, bool uid)
+{
+    return run_copy(s, p, uid, false);
+}
+
+static enum outcome uid_move(struct session *s, struct parse *p, bool uid)
+{
+    return run_copy(s, p, uid, true);
+}
+
 /* The commands that go by UID, too. */
 static enum outcome run_by_uid(struct session *s, struct str name, struct parse *p)
 {
     static const struct { const char *name; enum outcome (*run)(struct session *s, struct parse *p, bool uid); } rows[] = {
-        { "FETCH", run_fetch }, { "STORE", run_store }, { "SEARCH", run_search }, { "SORT", run_sort }, { "THREAD", run_thread },
-        { "EXPUNGE", run_expunge }, { "REPLACE", run_replace } };
+        { "UID FETCH", run_fetch }, { "UID STORE", run_store }, { "UID SEARCH", run_search }, { "UID SORT", run_sort },
+        { "UID THREAD", run_thread }, { "UID EXPUNGE", run_expunge }, { "UID REPLACE", run_replace }, { "UID COPY", uid_copy },
+        { "UID MOVE", uid_move } };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (str_ieq(name, str_z(rows[i].name)))
+        if (str_ieq(name, str_z(rows[i].name + sizeof "UID"))) {
+            session_tell(s, rows[i].name, s->began);
             return rows[i].run(s, p, true);
-    if (str_ieq(name, STR("COPY")))
-        return run_copy(s, p, true, false);
-    if (str_ieq(name, STR("MOVE")))
-        return run_copy(s, p, true, true);
+        }
     return say(s, OUTCOME_BAD, NULL, "Unknown UID command");
 }
 

@@ -354,6 +354,7 @@ static enum outcome run_command(struct session *s, const struct buf *line, const
         return say(s, OUTCOME_BAD, NULL, s->state == STATE_GREET ? "Log in first" : c->states == STATE_GREET ? "Already logged in"
                    : c->states & STATE_SELECTED && s->state == STATE_AUTH ? "Select a mailbox first" : "Not in this state");
     s->expunge_allowed = !(c->flags & COMMAND_KEEPS_NUMBERS);
+    session_tell(s, c->name, s->began);
     return c->run(s, &args);
 }
 
@@ -398,7 +399,8 @@ static void one_command(struct session *s, struct buf *line)
     if (read == READ_OVER)
         return;
     s->commands++;
-    s->progress_at = io_now_ms() + (int64_t)s->config->progress_interval * 1000;
+    s->began = io_now_ms();
+    s->progress_at = s->began + (int64_t)s->config->progress_interval * 1000;
     const enum outcome outcome = read == READ_REFUSED ? OUTCOME_BAD : run_command(s, line, &c);
     s->bad_in_a_row = outcome == OUTCOME_BAD ? s->bad_in_a_row + 1 : 0;
     /* one that waited for a lock in vain does not wait again to tell of new mail */
@@ -411,6 +413,8 @@ static void one_command(struct session *s, struct buf *line)
         tell_highestmodseq(s, outcome);
     }
     write_tagged(s, outcome, c != NULL ? c->name : "Command");
+    if (s->slot != NULL)
+        session_tell(s, "", io_now_ms());
     if (s->bad_in_a_row >= BAD_MOST && s->state == STATE_GREET)
         good_bye(s, "Too many bad commands");
     else if (s->state == STATE_GREET && io_too_much(&s->io))

@@ -44,6 +44,7 @@ struct session {
     struct buf vanished;             /* UIDs (uint32_t) that the running sync found gone: for VANISHED */
     struct notify *notify;           /* NOTIFY is in use (notify.h) */
     uint32_t limit_uid;              /* message-limit left messages below this one out */
+    int64_t began;                   /* io_now_ms: the running command */
     int64_t progress_at;             /* io_now_ms: the next INPROGRESS is due */
     bool responding;                 /* within a response: nothing else can be told now */
     bool idling, must_tell;          /* in IDLE; the running command removed messages of the selected mailbox */
@@ -52,6 +53,7 @@ struct session {
     struct buf saved;                /* UIDs (uint32_t, ascending) of SEARCH RETURN (SAVE): "$" (RFC 5182) */
     bool *unauthenticated;           /* session.h */
     const char *end;                 /* why the session ends, for the log; NULL: not known yet */
+    struct slot *slot;               /* imapd --stat; may be NULL */
     uint64_t commands, fetched, appended;        /* for the log: how much of it there was; messages, copied ones too */
 };
 static inline bool condstore(const struct session *s) { return (s->enabled & ENABLED_CONDSTORE) != 0; }
@@ -92,6 +94,8 @@ enum io_status literal_begin(struct session *s, bool synchronising);
 /* Tells what changed in the selected mailbox. */
 bool session_sync(struct session *s, bool expunges);    /* false: the mailbox is locked just now, try again */
 void session_unselect(struct session *s, bool checkpoint);
+/* Tells in the slot: the command that runs now, "" for none, or NULL for the same still. */
+void session_tell(struct session *s, const char *command, int64_t now_ms);
 /* Flags have changed: they will be in the mailbox file within FLAGS_WITHIN ms, however busy the client is. */
 enum { FLAGS_WITHIN = 20000 };
 void session_flags_changed(struct session *s);

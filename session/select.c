@@ -177,6 +177,7 @@ static enum outcome open_mailbox(struct session *s, struct parse *p, bool readon
         return store_no(s, &e);
     }
     s->state = STATE_SELECTED;
+    slot_mailbox(s->slot, mailbox_name_of(s->mailbox));
     if (use_condstore)
         s->enabled |= ENABLED_CONDSTORE;
     if (!mailbox_readonly(s->mailbox) && (s->config->expunge_on & EXPUNGE_ON_SELECT)

@@ -22,8 +22,18 @@ static void on_signal(int number)
 static void give_back(void *ctx)
 {
     struct session *s = ctx;
+    session_tell(s, NULL, 0);
     if (s->mailbox != NULL)
         mailbox_read_end(s->mailbox);
+}
+
+void session_tell(struct session *s, const char *command, int64_t now_ms)
+{
+    const struct slot_counts counts = { s->commands, s->io.octets_in, s->io.octets_out, s->fetched, s->appended };
+    if (command != NULL)
+        slot_command(s->slot, command, now_ms, &counts);
+    else
+        slot_tell(s->slot, &counts);
 }
 
 static void write_flags_back(void *ctx)
@@ -84,7 +94,7 @@ int session_run(const struct session_settings *settings)
 {
     const int64_t began = io_now_ms();
     struct session s = { .config = settings->config, .state = STATE_AUTH, .arena = arena_new(), .store = settings->store,
-                         .user = settings->user, .unauthenticated = settings->unauthenticated };
+                         .user = settings->user, .unauthenticated = settings->unauthenticated, .slot = settings->slot };
     struct sigaction act = { .sa_handler = on_signal };
     sigset_t blocked;
     sigemptyset(&blocked);
@@ -94,6 +104,7 @@ int session_run(const struct session_settings *settings)
     sigaction(SIGTERM, &act, NULL);
     sigaction(SIGHUP, &act, NULL);
     io_init(&s.io, settings->in, settings->out, settings->pending);
+    session_tell(&s, "", began);
     s.io.before_wait = give_back;
     s.io.chore = write_flags_back;
     s.io.ctx = &s;
@@ -121,6 +132,7 @@ int session_run(const struct session_settings *settings)
         buf_add(settings->unread, unread.p, unread.n);
         s.end = "unauthenticate";
     }
+    session_tell(&s, "", io_now_ms());
     log_end(&s, settings->address, began);
     io_free(&s.io);
     notify_free(s.notify);
@@ -145,6 +157,7 @@ void session_unselect(struct session *s, bool checkpoint)
         log_error("%s: %s: flags could not be written back: %s", s->user, mailbox_name_of(s->mailbox), e.text);
     mailbox_close(s->mailbox);
     s->mailbox = NULL;
+    slot_mailbox(s->slot, "");
     buf_clear(&s->saved);
     contexts_end(s);
     if (s->state == STATE_SELECTED)

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include "base/buf.h"
 #include "base/config.h"
+#include "base/slot.h"
 #include "store/store.h"
 
 /* The IMAP protocol on a pair of descriptors. Two parts of one connection, usually two processes: the greeter, which knows
@@ -60,6 +61,7 @@ struct session_settings {
     struct str login_tag;          /* greeter_result.tag: "tag OK [CAPABILITY ...] Logged in" is written first; empty: PREAUTH greeting is */
     struct str pending;            /* input that the greeter had read already */
     int in, out;
+    struct slot *slot;             /* where it tells what it does (base/slot.h), or NULL */
     /* Not NULL: UNAUTHENTICATE is offered. After it *unauthenticated is true and unread has the input that was not used. */
     bool *unauthenticated;
     struct buf *unread;

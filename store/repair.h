@@ -11,6 +11,7 @@ struct repair {
     int dirfd;                       /* where the backup goes */
     const char *leaf;                /* its name, without ".backup-..." */
     void (*did)(void *ctx, const struct finding *f, bool mended);      /* each finding; NULL f->text never */
+    void (*progress)(void *ctx, const char *what, uint64_t done, uint64_t total);  /* octets; 0 when it begins; may be NULL */
     void (*tick)(void *ctx);         /* about once a step of the rewrite */
     void *ctx;
     char backup[300];                /* out: name of the copy, "" if none was needed */
