@@ -125,7 +125,7 @@ static int acquire_within(struct box *b, enum mbox_lock_kind kind, unsigned ms, 
 
 static int acquire(struct box *b, enum mbox_lock_kind kind, struct store_error *e)
 {
-    return acquire_within(b, kind, b->store->settings->lock_timeout * 1000, e);
+    return acquire_within(b, kind, b->hurried ? 0 : b->store->settings->lock_timeout * 1000, e);
 }
 
 static int64_t now_ms(void)
@@ -281,7 +281,7 @@ int box_lock(struct box *b, enum mbox_lock_kind kind, struct box_record *rec, st
     struct box_record own;
     if (kind == MBOX_LOCK_EXCLUSIVE && b->readonly)
         return store_fail(e, STORE_NOPERM, 0, "%s is read-only", b->name.text);
-    const int64_t deadline = now_ms() + b->store->settings->lock_timeout * 1000;
+    const int64_t deadline = now_ms() + (b->hurried ? 0 : b->store->settings->lock_timeout * 1000);
     do {
         b->disturbed = false;
         if (acquire(b, kind, e) != 0)
