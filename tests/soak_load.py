@@ -105,10 +105,9 @@ class Connection(asyncio.Protocol):
         self.record.commands += 1
         return line, end - begin
 
-    async def open(self, user, password, mailbox):
+    async def log_in(self, user, password):
         await asyncio.wait_for(self.greeting, 60)
         await self.command(f"LOGIN {user} {password}")
-        await self.select(mailbox)
 
     async def select(self, mailbox):
         self.mailbox = mailbox
@@ -166,8 +165,8 @@ def message(rng, number):
 class Worker:
     """A session of someone who reads mail: a command, a pause, a command."""
 
-    def __init__(self, connection, seed):
-        self.c, self.rng = connection, random.Random(seed)
+    def __init__(self, connection, seed, rounds):
+        self.c, self.rng, self.rounds, self.ready = connection, random.Random(seed), rounds, asyncio.Event()
         self.ways = [(30, self.noop), (14, self.read), (8, self.look), (6, self.flags), (12, self.store), (10, self.search), (8, self.append),
                      (8, self.remove), (4, self.change)]
 
@@ -216,15 +215,18 @@ class Worker:
         return time.perf_counter() - begin
 
     async def once_all(self):
-        """One of each, quickly: after that the heap has about its size."""
-        for box in MAILBOXES:
+        """One of each, quickly: after some rounds the heap has about its size."""
+        for box in MAILBOXES * self.rounds:
             await self.c.select(box)
             for _, way in self.ways[:-1]:
                 await asyncio.sleep(self.rng.uniform(0.05, 0.2))
                 await (way if self.c.exists else self.append)()
 
     async def run(self, stop):
-        await self.once_all()
+        try:
+            await self.once_all()
+        finally:
+            self.ready.set()
         while not stop.is_set():
             await asyncio.sleep(self.rng.uniform(0.2, 1))
             way = self.rng.choices([w for _, w in self.ways], [n for n, _ in self.ways])[0]
