@@ -104,6 +104,17 @@ static int reopen_if_replaced(struct box *b, struct store_error *e)
     return 1;
 }
 
+int box_record_of(struct box *b, struct box_record *rec, struct store_error *e)
+{
+    struct index_txn t;
+    if (index_begin(b->store->index, false, &t, e) != 0)
+        return -1;
+    int rc = b->id != 0 ? 0 : index_find(&t, b->name.text, false, &b->id, e);
+    rc = rc == 0 && b->id != 0 ? index_get_box(&t, b->id, rec, e) : rc;
+    index_abort(&t);
+    return rc;
+}
+
 static int acquire_within(struct box *b, enum mbox_lock_kind kind, unsigned ms, struct store_error *e)
 {
     for (int i = 0; i < 5; i++) {

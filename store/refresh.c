@@ -560,17 +560,6 @@ static int update(struct box *b, struct box_record *out, struct store_error *e)
     return store_fail(e, STORE_INUSE, 0, "%s changes all the time", b->name.text);
 }
 
-int box_record_of(struct box *b, struct box_record *rec, struct store_error *e)
-{
-    struct index_txn t;
-    if (index_begin(b->store->index, false, &t, e) != 0)
-        return -1;
-    int rc = b->id != 0 ? 0 : index_find(&t, b->name.text, false, &b->id, e);
-    rc = rc == 0 && b->id != 0 ? index_get_box(&t, b->id, rec, e) : rc;
-    index_abort(&t);
-    return rc;
-}
-
 /* The index, if it fits the file as it is now: 1, else 0. */
 static int fits_already(struct box *b, struct box_record *rec, struct store_error *e)
 {
