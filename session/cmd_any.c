@@ -19,7 +19,11 @@ enum outcome cmd_capability(struct session *s, struct parse *p)
 
 enum outcome cmd_noop(struct session *s, struct parse *p)
 {
-    return parse_end(p) ? OUTCOME_OK : bad_arguments(s, "NOOP");
+    if (!parse_end(p))
+        return bad_arguments(s, "NOOP");
+    if (s->mailbox != NULL)
+        mailbox_hurry(s->mailbox);
+    return OUTCOME_OK;
 }
 
 enum outcome cmd_logout(struct session *s, struct parse *p)

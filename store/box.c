@@ -104,6 +104,17 @@ static int reopen_if_replaced(struct box *b, struct store_error *e)
     return 1;
 }
 
+int box_record_of(struct box *b, struct box_record *rec, struct store_error *e)
+{
+    struct index_txn t;
+    if (index_begin(b->store->index, false, &t, e) != 0)
+        return -1;
+    int rc = b->id != 0 ? 0 : index_find(&t, b->name.text, false, &b->id, e);
+    rc = rc == 0 && b->id != 0 ? index_get_box(&t, b->id, rec, e) : rc;
+    index_abort(&t);
+    return rc;
+}
+
 static int acquire_within(struct box *b, enum mbox_lock_kind kind, unsigned ms, struct store_error *e)
 {
     for (int i = 0; i < 5; i++) {
@@ -125,7 +136,7 @@ static int acquire_within(struct box *b, enum mbox_lock_kind kind, unsigned ms, 
 
 static int acquire(struct box *b, enum mbox_lock_kind kind, struct store_error *e)
 {
-    return acquire_within(b, kind, b->store->settings->lock_timeout * 1000, e);
+    return acquire_within(b, kind, b->hurried ? 0 : b->store->settings->lock_timeout * 1000, e);
 }
 
 static int64_t now_ms(void)
@@ -281,7 +292,7 @@ int box_lock(struct box *b, enum mbox_lock_kind kind, struct box_record *rec, st
     struct box_record own;
     if (kind == MBOX_LOCK_EXCLUSIVE && b->readonly)
         return store_fail(e, STORE_NOPERM, 0, "%s is read-only", b->name.text);
-    const int64_t deadline = now_ms() + b->store->settings->lock_timeout * 1000;
+    const int64_t deadline = now_ms() + (b->hurried ? 0 : b->store->settings->lock_timeout * 1000);
     do {
         b->disturbed = false;
         if (acquire(b, kind, e) != 0)

@@ -60,6 +60,10 @@ int mailbox_sync(struct mailbox *m, bool expunges, const struct mailbox_listener
 /* The MODSEQ up to which the client has been told everything (RFC 7162 section 6): lower than the newest while messages that
  * are gone still wait for a mailbox_sync that may tell so (mailbox_expunges_pending). */
 uint64_t mailbox_modseq(const struct mailbox *m);
+/* The next mailbox_sync does not wait for a lock that another has: it brings the view up to date with the index alone, which has all
+ * that sessions have completed; a delivery that is under way is told later. It waits after all if the last 10 s it never got to
+ * the file, so that who asks seldom is told everything. */
+void mailbox_hurry(struct mailbox *m);
 bool mailbox_expunges_pending(const struct mailbox *m);
 /* Leaves those of *n ascending seqs that changed after the MODSEQ `above` (or are gone). Cost follows the blocks that changed. */
 int mailbox_changed(struct mailbox *m, uint64_t above, uint32_t *seqs, size_t *n, struct store_error *e);

@@ -36,6 +36,7 @@ struct box {
     uint64_t id;                     /* 0 until the index knows it */
     bool readonly;                   /* the file cannot be written */
     bool disturbed;                  /* a delivery began while new mail was read: not believed */
+    bool hurried;                    /* locks are tried once: STORE_INUSE at once */
 };
 /* Opens the file (read-write if permitted and wanted). 0 or -1. */
 int box_open(struct box *b, struct store *s, const struct mailbox_name *name, bool readonly, struct store_error *e);
@@ -43,6 +44,8 @@ void box_close(struct box *b);
 /* Brings the index up to date with the file; *rec is what the index then says. Takes a lock only when something changed,
  * and leaves the lock as it was. */
 int box_refresh(struct box *b, struct box_record *rec, struct store_error *e);
+/* What the index says, whether or not it fits the file: 1, 0 if it knows nothing, -1. */
+int box_record_of(struct box *b, struct box_record *rec, struct store_error *e);
 /* Takes the lock, finishes an unfinished rewrite, refreshes. box_unlock gives it back. */
 int box_lock(struct box *b, enum mbox_lock_kind kind, struct box_record *rec, struct store_error *e);
 void box_unlock(struct box *b);
@@ -70,7 +73,8 @@ struct uid_range { uint32_t first, last; };
 
 struct mailbox {
     struct box box;
-    bool readonly, pending_expunges;
+    bool readonly, pending_expunges, hurry;
+    int64_t looked;                          /* when the file was last seen as the index has it; CLOCK_MONOTONIC_COARSE, s */
     uint32_t uidvalidity, uidnext;           /* uidnext: of the view */
     uint64_t modseq, expunge_modseq;         /* up to which the view has been told */
     uint64_t pending_since;                  /* up to which all had been told before pending_expunges */

@@ -563,15 +563,10 @@ static int update(struct box *b, struct box_record *out, struct store_error *e)
 /* The index, if it fits the file as it is now: 1, else 0. */
 static int fits_already(struct box *b, struct box_record *rec, struct store_error *e)
 {
-    struct index_txn t;
     struct stat st;
     if (b->fd < 0 || fstatat(b->dirfd, b->leaf, &st, 0) != 0)
         return store_fail(e, b->fd < 0 || errno == ENOENT ? STORE_NONEXISTENT : STORE_IO, errno, "%s", b->name.text);
-    if (index_begin(b->store->index, false, &t, e) != 0)
-        return -1;
-    int rc = b->id != 0 ? 0 : index_find(&t, b->name.text, false, &b->id, e);
-    rc = rc == 0 && b->id != 0 ? index_get_box(&t, b->id, rec, e) : rc;
-    index_abort(&t);
+    const int rc = box_record_of(b, rec, e);
     if (rc <= 0)
         return rc;
     const struct file_identity now = { .inode = st.st_ino, .size = (uint64_t)st.st_size,

@@ -10,10 +10,13 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/xmalloc.h"
 #include "store/mailbox_private.h"
+
+enum { HURRY_MOST = 10 };                    /* s */
 
 /* ---- sync --------------------------------------------------------------------------------------------------------- */
 
@@ -140,12 +143,35 @@ static int tell(struct mailbox *m, bool expunges, const struct mailbox_listener 
     return 0;
 }
 
+void mailbox_hurry(struct mailbox *m)
+{
+    m->hurry = true;
+}
+
+/* Index and file, or in a hurry the index alone where the file is locked by another. */
+static int refresh_for_sync(struct mailbox *m, struct box_record *rec, struct store_error *e)
+{
+    struct timespec now;
+    struct store_error own;
+    e = e != NULL ? e : &own;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    m->box.hurried = m->hurry && now.tv_sec < m->looked + HURRY_MOST;
+    m->hurry = false;
+    int rc = box_refresh(&m->box, rec, e);
+    if (rc == 0)
+        m->looked = now.tv_sec;
+    else if (m->box.hurried && e->code == STORE_INUSE)
+        rc = box_record_of(&m->box, rec, e) == 1 ? 0 : -1;
+    m->box.hurried = false;
+    return rc;
+}
+
 int mailbox_sync(struct mailbox *m, bool expunges, const struct mailbox_listener *l, struct store_error *e)
 {
     struct box_record rec;
     mailbox_snapshot_end(m);
     mailbox_unlock(m);
-    if (box_refresh(&m->box, &rec, e) != 0)
+    if (refresh_for_sync(m, &rec, e) != 0)
         return -1;
     if (rec.id != m->box.id || rec.uidvalidity != m->uidvalidity)
         return store_fail(e, STORE_NONEXISTENT, 0, "%s is another mailbox now", m->box.name.text);
