@@ -1,15 +1,14 @@
 /*
- * The filters are short lists, so they are put together here as BPF rather than by a library: that costs microseconds on each
- * connection, not a mapped library and its sorting.
+ * The lists. They are made BPF by filter_program.c rather than by a library: that costs microseconds on each connection, not a
+ * mapped library.
  *
- * Layout: check the architecture (a call number means another call under another one), load the number, and for each row
- * compare; a row with a condition on an argument looks at its low 32 bits (flags and modes have no more). Last: kill.
  * Calls that the C library makes in passing and can do without (opening a locale or time zone file, asking whether a
  * descriptor is a terminal) get EPERM, so that a log line or a printf does not end the process.
  *
  * A session calls many libraries, which try this and that: what is on no list gets EPERM there, and only what nothing in a session could want kills.
  */
 #include "auth/filter.h"
+#include "auth/filter_program.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -43,12 +42,6 @@
 #error "add this architecture's AUDIT_ARCH_ constant"
 #endif
 
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-enum { LOW_WORD = 0 };
-#else
-enum { LOW_WORD = 4 };
-#endif
-
 #if defined __SANITIZE_ADDRESS__
 #define SANITIZED 1
 #elif defined __has_feature
@@ -57,17 +50,8 @@ enum { LOW_WORD = 4 };
 #endif
 #endif
 
-enum condition { ALWAYS, EQUALS, LACKS, LACKS_ONE, REFUSE, KILL };     /* LACKS: none of the bits of value; LACKS_ONE: not all of
-                                                                       * them; REFUSE: errno value, or EPERM, instead of the call */
-struct row {
-    int call;
-    enum condition condition;
-    unsigned argument;
-    uint32_t value;
-};
-
 #define MEMORY(call) { call, LACKS, 2, PROT_EXEC }
-static const struct row basic[] = {
+static const struct filter_row basic[] = {
     { SYS_read, ALWAYS, 0, 0 }, { SYS_write, ALWAYS, 0, 0 }, { SYS_readv, ALWAYS, 0, 0 }, { SYS_writev, ALWAYS, 0, 0 },
 #ifdef SYS_poll
     { SYS_poll, ALWAYS, 0, 0 },
@@ -100,7 +84,7 @@ static const struct row basic[] = {
 };
 
 /* In an empty root there is no file: so libraries are told, which ask for their settings and do without them. */
-static const struct row refused[] = {
+static const struct filter_row refused[] = {
 #ifdef SYS_open
     { SYS_open, REFUSE, 0, ENOENT }, { SYS_access, REFUSE, 0, ENOENT }, { SYS_readlink, REFUSE, 0, ENOENT },
 #endif
@@ -119,7 +103,7 @@ static const struct row refused[] = {
 };
 
 enum { CREATE_ONLY = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC };
-static const struct row locker[] = {
+static const struct filter_row locker[] = {
     { SYS_openat, EQUALS, 2, CREATE_ONLY },
 #ifdef O_LARGEFILE
     { SYS_openat, EQUALS, 2, CREATE_ONLY | O_LARGEFILE },
@@ -136,7 +120,7 @@ static const struct row locker[] = {
 };
 
 /* What a session does: its user's files, iconv's modules (mapped executable, never writable at once), names of users, the system log. */
-static const struct row session[] = {
+static const struct filter_row session[] = {
     { SYS_pread64, ALWAYS, 0, 0 }, { SYS_pwrite64, ALWAYS, 0, 0 }, { SYS_newfstatat, ALWAYS, 0, 0 }, { SYS_openat, ALWAYS, 0, 0 },
     { SYS_openat2, ALWAYS, 0, 0 }, { SYS_lseek, ALWAYS, 0, 0 }, { SYS_fcntl, ALWAYS, 0, 0 }, { SYS_flock, ALWAYS, 0, 0 },
     { SYS_fdatasync, ALWAYS, 0, 0 }, { SYS_fsync, ALWAYS, 0, 0 }, { SYS_fallocate, ALWAYS, 0, 0 }, { SYS_ftruncate, ALWAYS, 0, 0 },
@@ -177,7 +161,7 @@ static const struct row session[] = {
 
 #ifndef SANITIZED
 /* Nothing in a session has a use for these: who calls them has taken it over. */
-static const struct row taken_over[] = {
+static const struct filter_row taken_over[] = {
     { SYS_execve, KILL, 0, 0 }, { SYS_execveat, KILL, 0, 0 }, { SYS_clone, KILL, 0, 0 }, { SYS_ptrace, KILL, 0, 0 },
 #ifdef SYS_clone3
     { SYS_clone3, KILL, 0, 0 },
@@ -196,77 +180,9 @@ static const struct row taken_over[] = {
 };
 #endif
 
-/* A program being put together. */
-struct program {
-    struct sock_filter code[512];
-    unsigned short n;
-};
-enum { ROOM = sizeof ((struct program *)0)->code / sizeof(struct sock_filter) };
+#define ADD(p, rows) filter_add(p, rows, sizeof (rows) / sizeof (rows)[0])
 
-static void put(struct program *p, struct sock_filter instruction)
-{
-    if (p->n < ROOM)
-        p->code[p->n++] = instruction;
-}
-
-static struct sock_filter load(size_t offset)
-{
-    return (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset);
-}
-
-static struct sock_filter give(uint32_t action)
-{
-    return (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, action);
-}
-
-/* Jumps over `over` instructions unless the accumulator equals value. */
-static struct sock_filter unless_equal(uint32_t value, unsigned char over)
-{
-    return (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, over);
-}
-
-static void put_row(struct program *p, const struct row *r)
-{
-    const size_t argument = offsetof(struct seccomp_data, args) + 8 * r->argument + LOW_WORD;
-    switch (r->condition) {
-    case ALWAYS:
-    case REFUSE:
-        put(p, unless_equal((uint32_t)r->call, 1));
-        put(p, give(r->condition == ALWAYS ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | (r->value != 0 ? r->value : EPERM)));
-        break;
-    case KILL:
-        put(p, unless_equal((uint32_t)r->call, 1));
-        put(p, give(SECCOMP_RET_KILL_PROCESS));
-        break;
-    case LACKS_ONE:
-        put(p, unless_equal((uint32_t)r->call, 5));
-        put(p, load(argument));
-        put(p, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, r->value));
-        put(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, r->value, 1, 0));
-        put(p, give(SECCOMP_RET_ALLOW));
-        put(p, load(offsetof(struct seccomp_data, nr)));
-        break;
-    case EQUALS:
-    case LACKS:
-        put(p, unless_equal((uint32_t)r->call, 4));
-        put(p, load(argument));
-        if (r->condition == EQUALS)
-            put(p, unless_equal(r->value, 1));
-        else
-            put(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, r->value, 1, 0));
-        put(p, give(SECCOMP_RET_ALLOW));
-        put(p, load(offsetof(struct seccomp_data, nr)));
-        break;
-    }
-}
-
-static void put_rows(struct program *p, const struct row *rows, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        put_row(p, &rows[i]);
-}
-
-static void put_sanitizer_rows(struct program *p)
+static void add_sanitizer_rows(struct filter_program *p)
 {
 #ifdef SANITIZED
     static const int calls[] = { SYS_openat, SYS_readlinkat, SYS_sigaltstack, SYS_rt_sigaction, SYS_sched_yield,
@@ -279,7 +195,7 @@ static void put_sanitizer_rows(struct program *p)
 #endif
     };
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
-        put_row(p, &(struct row){ calls[i], ALWAYS, 0, 0 });
+        filter_add(p, &(struct filter_row){ calls[i], ALWAYS, 0, 0 }, 1);
 #else
     (void)p;
 #endif
@@ -292,53 +208,45 @@ static void put_sanitizer_rows(struct program *p)
 #endif
 
 /* otherwise: what a call gets that is on no list. */
-static int install(struct program *p, uint32_t otherwise)
+static int install(struct filter_program *p, uint32_t otherwise)
 {
-    put(p, give(otherwise));
-    if (p->n == ROOM) {                           /* cut off: a filter without its last line is none */
-        errno = E2BIG;
+    if (filter_finish(p, FILTER_ARCH, otherwise) != 0)
         return -1;
-    }
-    struct sock_fprog whole = { .len = p->n, .filter = p->code };
+    struct sock_fprog whole = { .len = p->length, .filter = p->code };
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return -1;
     return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &whole, 0, 0);
 }
 
-static void begin(struct program *p)
+static void begin(struct filter_program *p)
 {
-    p->n = 0;
-    put(p, load(offsetof(struct seccomp_data, arch)));
-    put(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FILTER_ARCH, 1, 0));
-    put(p, give(SECCOMP_RET_KILL_PROCESS));
-    put(p, load(offsetof(struct seccomp_data, nr)));   /* an x32 number has bit 30 set and so equals none below */
-    put_row(p, &(struct row){ SYS_tgkill, EQUALS, 0, (uint32_t)getpid() });   /* abort(3): a bug of ours is to be seen as one */
+    filter_begin(p);
+    filter_add(p, &(struct filter_row){ SYS_tgkill, EQUALS, 0, (uint32_t)getpid() }, 1);   /* abort(3): a bug of ours is to be seen as one */
+    ADD(p, basic);
 }
 
 int filter_greeter(void)
 {
-    struct program p;
+    struct filter_program p;
     begin(&p);
-    put_rows(&p, basic, sizeof basic / sizeof basic[0]);
-    put_sanitizer_rows(&p);
-    put_rows(&p, refused, sizeof refused / sizeof refused[0]);
+    add_sanitizer_rows(&p);
+    ADD(&p, refused);
     return install(&p, KILLS);
 }
 
 int filter_relay(void)
 {
-    struct program p;
+    struct filter_program p;
     begin(&p);
-    put_rows(&p, basic, sizeof basic / sizeof basic[0]);
-    put_row(&p, &(struct row){ SYS_shutdown, ALWAYS, 0, 0 });
-    put_sanitizer_rows(&p);
-    put_rows(&p, refused, sizeof refused / sizeof refused[0]);
+    filter_add(&p, &(struct filter_row){ SYS_shutdown, ALWAYS, 0, 0 }, 1);
+    add_sanitizer_rows(&p);
+    ADD(&p, refused);
     return install(&p, KILLS);
 }
 
 int filter_warm(void)
 {
-    static const struct row more[] = {
+    static const struct filter_row more[] = {
         { SYS_shutdown, ALWAYS, 0, 0 }, { SYS_accept4, ALWAYS, 0, 0 }, { SYS_listen, ALWAYS, 0, 0 }, { SYS_getsockopt, ALWAYS, 0, 0 },
         { SYS_recvmsg, ALWAYS, 0, 0 }, { SYS_dup3, ALWAYS, 0, 0 }, { SYS_rt_sigaction, ALWAYS, 0, 0 }, { SYS_prlimit64, ALWAYS, 0, 0 },
 #ifdef SYS_dup2
@@ -351,35 +259,32 @@ int filter_warm(void)
         { SYS_set_robust_list, ALWAYS, 0, 0 },
         { SYS_prctl, EQUALS, 0, PR_SET_NAME }, { SYS_prctl, EQUALS, 0, PR_SET_SECCOMP }, { SYS_prctl, EQUALS, 0, PR_SET_NO_NEW_PRIVS },
     };
-    struct program p;
+    struct filter_program p;
     begin(&p);
-    put_rows(&p, basic, sizeof basic / sizeof basic[0]);
-    put_rows(&p, more, sizeof more / sizeof more[0]);
-    put_sanitizer_rows(&p);
-    put_rows(&p, refused, sizeof refused / sizeof refused[0]);
+    ADD(&p, more);
+    add_sanitizer_rows(&p);
+    ADD(&p, refused);
     return install(&p, KILLS);
 }
 
 int filter_locker(void)
 {
-    struct program p;
+    struct filter_program p;
     begin(&p);
-    put_rows(&p, basic, sizeof basic / sizeof basic[0]);
-    put_rows(&p, locker, sizeof locker / sizeof locker[0]);
-    put_sanitizer_rows(&p);
-    put_rows(&p, refused, sizeof refused / sizeof refused[0]);
+    ADD(&p, locker);
+    add_sanitizer_rows(&p);
+    ADD(&p, refused);
     return install(&p, KILLS);
 }
 
 int filter_session(void)
 {
-    struct program p;
+    struct filter_program p;
     begin(&p);
-    put_rows(&p, basic, sizeof basic / sizeof basic[0]);
-    put_rows(&p, session, sizeof session / sizeof session[0]);
-    put_sanitizer_rows(&p);
+    ADD(&p, session);
+    add_sanitizer_rows(&p);
 #ifndef SANITIZED
-    put_rows(&p, taken_over, sizeof taken_over / sizeof taken_over[0]);
+    ADD(&p, taken_over);
 #endif
     return install(&p, SECCOMP_RET_ERRNO | EPERM);      /* a library may try what it can do without */
 }

@@ -16,7 +16,7 @@
 typedef char *crypt_function(const char *phrase, const char *setting, struct crypt_data *data);
 typedef char *gensalt_function(const char *prefix, unsigned long count, const char *random, int n, char *out, int size);
 
-static void *load(const char *name)
+static void *find(const char *name)
 {
     static const char *const names[] = { "libcrypt.so.1", "libcrypt.so.2" };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -25,8 +25,20 @@ static void *load(const char *name)
         if (symbol != NULL)
             return symbol;
     }
-    log_error("cannot check passwords: %s", dlerror());
     return NULL;
+}
+
+static void *load(const char *name)
+{
+    void *symbol = find(name);
+    if (symbol == NULL)
+        log_error("cannot check passwords: %s", dlerror());
+    return symbol;
+}
+
+void hash_load(void)
+{
+    (void)find("crypt_r");
 }
 
 /* ISO C has no cast from an object pointer to a function. */

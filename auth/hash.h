@@ -6,6 +6,8 @@
 /* Password hashes of crypt(3). libcrypt is loaded at the first use: connections that never send a password, and everything
  * before login, do without it. */
 
+/* Loads libcrypt now. Fails silently: hash_check tries again. */
+void hash_load(void);
 /* Could a password ever match it? False for empty, locked ("!...", "*...") and cut-off ones. */
 bool hash_usable(const char *hash);
 /* 1: it is the password of hash; 0: it is not, or hash is no hash; -1: crypt(3) cannot be had (logged). */

@@ -32,7 +32,10 @@ struct __attribute__((packed)) path_attr {
 
 static long version(void)
 {
-    return syscall(CREATE_RULESET, NULL, 0, VERSION_FLAG);
+    static long known;
+    if (known == 0)
+        known = syscall(CREATE_RULESET, NULL, 0, VERSION_FLAG);
+    return known;
 }
 
 static uint64_t known_rights(long abi)
