@@ -144,6 +144,7 @@ def logins_at_once(server, count=200):
         with selectors.DefaultSelector() as waiting:
             for _ in range(count):
                 s = Session.__new__(Session)
+                s.account = False
                 s.begin(server)
                 sessions.append(s)
                 waiting.register(s.sock, selectors.EVENT_READ, s)

@@ -33,7 +33,7 @@ def connection_group(run, quick):
         return statistics.median(values)
 
     def cycle():
-        s = Session(server)
+        s = Session(server, account=False)
         s.cmd("SELECT %scycle" % server.prefix)
         s.close()
 
