@@ -365,13 +365,15 @@ static int run_session(const struct config *c, const struct store_settings *sett
 static int serve(const struct config *c, const struct account *a, const char *address, int locker_fd, bool confine, struct slot *slot, int report,
                  struct str tag, struct str pending)
 {
-    char *inbox = config_expand(c->inbox, a->name, a->home), *index_dir = config_expand(c->index_dir, a->name, a->home);
+    char *inbox = config_expand(c->inbox, a->name, a->home);
+    char *index_dir = config_index_dir(c, a->name, a->home), *journal_dir = config_journal_dir(c, a->name, a->home);
     const struct store_settings settings = {
         .user = a->name,
         .home = a->home,
         .inbox_path = inbox,
         .mail_root = c->mail_root,
         .index_dir = index_dir,
+        .journal_dir = journal_dir,
         .mboxo = c->quoting == QUOTING_MBOXO,
         .lock_timeout = c->lock_timeout,
         .seal_limit = c->seal_limit,
@@ -380,10 +382,11 @@ static int serve(const struct config *c, const struct account *a, const char *ad
         .list_count = c->list_count,
         .locker_fd = locker_fd
     };
-    const bool confined = !confine || sandbox_session(a->home, inbox, index_dir, c->require_sandbox) == 0;
+    const bool confined = !confine || sandbox_session(a->home, inbox, index_dir, journal_dir, c->require_sandbox) == 0;
     const int status = confined ? run_session(c, &settings, address, slot, report, tag, pending) : give_up("require-sandbox: the kernel cannot confine sessions");
     free(inbox);
     free(index_dir);
+    free(journal_dir);
     return status;
 }
 

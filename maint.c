@@ -367,11 +367,12 @@ int maint_run(const struct maint *m)
 {
     const struct config *c = m->config;
     const struct account *a = m->account;
-    char *inbox = config_expand(c->inbox, a->name, a->home), *index_dir = config_expand(c->index_dir, a->name, a->home);
+    char *inbox = config_expand(c->inbox, a->name, a->home);
+    char *index_dir = config_index_dir(c, a->name, a->home), *journal_dir = config_journal_dir(c, a->name, a->home);
     const bool no_index = m->task == MAINT_CHECK && access(index_dir, F_OK) != 0;      /* looking makes none */
     const struct store_settings settings = {
         .user = a->name, .home = a->home, .inbox_path = inbox, .mail_root = c->mail_root,
-        .index_dir = no_index ? NULL : index_dir, .mboxo = c->quoting == QUOTING_MBOXO, .lock_timeout = c->lock_timeout,
+        .index_dir = no_index ? NULL : index_dir, .journal_dir = no_index ? NULL : journal_dir, .mboxo = c->quoting == QUOTING_MBOXO, .lock_timeout = c->lock_timeout,
         .seal_limit = c->seal_limit, .durable_flags = c->durable_flags, .list_depth = c->list_depth,
         .list_count = c->list_count, .locker_fd = m->locker_fd
     };
@@ -394,5 +395,6 @@ int maint_run(const struct maint *m)
     }
     free(inbox);
     free(index_dir);
+    free(journal_dir);
     return fflush(stdout) == 0 ? all.status : 2;
 }

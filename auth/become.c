@@ -42,7 +42,7 @@ static void make_index_dir(const char *path, const struct account *a)
     const int dir = open(above, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (dir >= 0 && fstat(dir, &st) == 0 && st.st_uid == 0 && (st.st_mode & 022) == 0 && mkdirat(dir, slash + 1, 0700) == 0) {
         if (fchownat(dir, slash + 1, a->uid, a->gid, AT_SYMLINK_NOFOLLOW) != 0)
-            log_warning("index-dir %s: %s", path, strerror(errno));
+            log_warning("directory %s: %s", path, strerror(errno));
     }
     if (dir >= 0)
         close(dir);
@@ -95,10 +95,13 @@ int become_user(const struct config *c, const struct account *a, int *locker_fd)
     *locker_fd = -1;
     if (a->uid == 0 || a->gid == 0)               /* users_check has refused that; here it would be fatal */
         return -1;
-    char *index_dir = config_expand(c->index_dir, a->name, a->home);
+    char *index_dir = config_index_dir(c, a->name, a->home), *journal_dir = config_journal_dir(c, a->name, a->home);
     if (!below(index_dir, a->home))
         make_index_dir(index_dir, a);
+    if (!below(journal_dir, a->home) && strcmp(journal_dir, index_dir) != 0)
+        make_index_dir(journal_dir, a);
     free(index_dir);
+    free(journal_dir);
     (void)umask(077);
     if (set_groups(a) != 0)
         goto failed;

@@ -38,13 +38,15 @@ static void allow_inbox(int rules, const char *inbox)
     free(dir);
 }
 
-static int confine_files(const char *home, const char *inbox, const char *index_dir)
+static int confine_files(const char *home, const char *inbox, const char *index_dir, const char *journal_dir)
 {
     const int rules = landlock_new();
     if (rules < 0)
         return -1;
     landlock_allow(rules, home, LANDLOCK_ALL);
     landlock_allow(rules, index_dir, LANDLOCK_ALL);
+    if (strcmp(journal_dir, index_dir) != 0)
+        landlock_allow(rules, journal_dir, LANDLOCK_ALL);
     allow_inbox(rules, inbox);
     landlock_allow(rules, "/dev/null", LANDLOCK_WRITE);
     for (size_t i = 0; i < sizeof library_files / sizeof library_files[0]; i++)
@@ -73,12 +75,12 @@ static int limit_resources(void)
 #endif
 }
 
-int sandbox_session(const char *home, const char *inbox, const char *index_dir, bool required)
+int sandbox_session(const char *home, const char *inbox, const char *index_dir, const char *journal_dir, bool required)
 {
     const char *missing = NULL;
     if (limit_resources() != 0 || prctl(PR_SET_DUMPABLE, DUMPABLE, 0, 0, 0) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         missing = "limits";
-    else if (confine_files(home, inbox, index_dir) != 0)
+    else if (confine_files(home, inbox, index_dir, journal_dir) != 0)
         missing = "Landlock";
     const int why = errno;
     if (filter_session() != 0 && missing == NULL)

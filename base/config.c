@@ -64,6 +64,7 @@ static const struct setting settings[] = {
     { "inbox", "/var/mail/%u", K_STRING, AT(inbox) },
     { "mail-root", "", K_STRING, AT(mail_root) },
     { "index-dir", "%h/.imapd", K_STRING, AT(index_dir) },
+    { "journal-dir", "", K_STRING, AT(journal_dir) },
     { "spool-group", "mail", K_STRING, AT(spool_group) },
     { "quoting", "mboxrd", K_QUOTING, AT(quoting) },
     { "expunge-on", "", K_EXPUNGE_ON, AT(expunge_on) },
@@ -290,6 +291,8 @@ static const char *check(const struct config *c)
         return "inbox must be an absolute path";
     if (c->index_dir[0] != '/' && strncmp(c->index_dir, "%h/", 3) != 0)
         return "index-dir must be an absolute path";
+    if (c->journal_dir[0] != '\0' && c->journal_dir[0] != '/' && strncmp(c->journal_dir, "%h/", 3) != 0)
+        return "journal-dir must be an absolute path";
     if (c->mail_root[0] == '/' || strstr(c->mail_root, "..") != NULL)
         return "mail-root must be a directory below the home";
     if (c->login_attempts == 0 || c->login_timeout == 0 || c->idle_timeout == 0)
@@ -387,4 +390,14 @@ char *config_expand(const char *pattern, const char *user, const char *home)
     }
     buf_addc(&b, '\0');
     return b.data;
+}
+
+char *config_index_dir(const struct config *c, const char *user, const char *home)
+{
+    return config_expand(c->index_dir, user, home);
+}
+
+char *config_journal_dir(const struct config *c, const char *user, const char *home)
+{
+    return config_expand(c->journal_dir[0] != '\0' ? c->journal_dir : c->index_dir, user, home);
 }

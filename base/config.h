@@ -50,6 +50,7 @@ struct config {
     char *inbox;                /* inbox = /var/mail/%u ; %u user, %h home */
     char *mail_root;            /* mail-root = "" (home itself) or a directory below it, e.g. mail */
     char *index_dir;            /* index-dir = %h/.imapd */
+    char *journal_dir;          /* journal-dir = index-dir */
     char *spool_group;          /* spool-group = mail: group of the locker */
     enum config_quoting quoting;/* quoting = mboxrd | mboxo */
     unsigned expunge_on;        /* expunge-on = select check logout (default none) */
@@ -75,6 +76,9 @@ struct config {
  * caller owns the struct's strings until config_free. */
 int config_read(struct config *c, const char *path, bool optional, char *err, size_t errsize);
 void config_free(struct config *c);
+/* index-dir and journal-dir of a user, expanded; the caller frees them. */
+char *config_index_dir(const struct config *c, const char *user, const char *home);
+char *config_journal_dir(const struct config *c, const char *user, const char *home);
 /* The name of the setting with that number, from 0; NULL: there are no more. */
 const char *config_setting(size_t i);
 /* Is name one of the words (separated by spaces, tabs or commas, any case) of list? No for NULL. */

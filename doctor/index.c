@@ -31,11 +31,13 @@ static void left_over(const struct patient *p, const char *dir, const char *name
 static void contents(const struct patient *p, const struct account *a, const char *inbox, const char *dir, int locker_fd)
 {
     const struct config *c = p->config;
+    char *journal_dir = config_journal_dir(c, a->name, a->home);
     const struct store_settings settings = { .user = a->name,
                                              .home = a->home,
                                              .inbox_path = inbox,
                                              .mail_root = c->mail_root,
                                              .index_dir = dir,
+                                             .journal_dir = journal_dir,
                                              .mboxo = c->quoting == QUOTING_MBOXO,
                                              .lock_timeout = c->lock_timeout,
                                              .seal_limit = c->seal_limit,
@@ -47,6 +49,7 @@ static void contents(const struct patient *p, const struct account *a, const cha
     if (store_open(&s, &settings, NULL, &e) != 0) {
         report_found(p->report, MARK_ERROR, area, FIX("rm -r %s: it is made anew from the mailboxes", dir), "%s: %s", dir,
                      e.text);
+        free(journal_dir);
         return;
     }
     const int fd = open(inbox, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -57,6 +60,7 @@ static void contents(const struct patient *p, const struct account *a, const cha
     if (fd >= 0)
         close(fd);
     store_close(s);
+    free(journal_dir);
 }
 
 static void directory(const struct patient *p, const struct account *a, const char *inbox, const char *dir, int locker_fd)

@@ -258,10 +258,11 @@ int migrate_run(const struct migrate *m)
 {
     const struct config *c = m->config;
     const struct account *a = m->account;
-    char *inbox = config_expand(c->inbox, a->name, a->home), *index_dir = config_expand(c->index_dir, a->name, a->home);
+    char *inbox = config_expand(c->inbox, a->name, a->home);
+    char *index_dir = config_index_dir(c, a->name, a->home), *journal_dir = config_journal_dir(c, a->name, a->home);
     const struct store_settings settings = {
         .user = a->name, .home = a->home, .inbox_path = inbox, .mail_root = c->mail_root, .index_dir = index_dir,
-        .mboxo = c->quoting == QUOTING_MBOXO, .lock_timeout = c->lock_timeout, .seal_limit = c->seal_limit,
+        .journal_dir = journal_dir, .mboxo = c->quoting == QUOTING_MBOXO, .lock_timeout = c->lock_timeout, .seal_limit = c->seal_limit,
         .durable_flags = c->durable_flags, .list_depth = c->list_depth, .list_count = c->list_count, .locker_fd = m->locker_fd
     };
     struct store *store;
@@ -275,5 +276,6 @@ int migrate_run(const struct migrate *m)
     }
     free(inbox);
     free(index_dir);
+    free(journal_dir);
     return fflush(stdout) == 0 ? status : 2;
 }

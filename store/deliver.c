@@ -314,6 +314,7 @@ int delivery_commit(struct delivery *d, uint32_t *uidvalidity, uint32_t **uids, 
         rc = prepare(&c, e) != 0 || write_file(&c, e) != 0 || learn(&c, e) != 0 ? -1 : 0;
         box_unlock(&b);
         *uidvalidity = c.rec.uidvalidity;
+        rc = rc == 0 ? box_settle(&b, &c.rec, e) : rc;
         if (rc == 0)
             *uids = take_uids(&c);
     }
@@ -466,6 +467,8 @@ int delivery_move(struct delivery *d, struct box *from, uint32_t *uids, uint32_t
         box_unlock(from);
         if (!same)
             box_unlock(&b);
+        if (rc == 0)
+            rc = box_settle(c.b, same ? &from_rec : &c.rec, e);
     }
     commit_free(&c);
     if (!same)

@@ -276,7 +276,7 @@ static int open_once(struct store *s, const struct mailbox_name *name, bool read
         return -1;
     }
     m->readonly = readonly || m->box.readonly;
-    if (box_refresh(&m->box, &rec, e) != 0 || mailbox_snapshot(m, e) != 0 || mailbox_load_keywords(m, &m->txn, e) != 0
+    if (box_refresh(&m->box, &rec, e) != 0 || box_settle(&m->box, &rec, e) != 0 || mailbox_snapshot(m, e) != 0 || mailbox_load_keywords(m, &m->txn, e) != 0
         || view_add_uids(m, 1, e) != 0) {
         mailbox_close(m);
         return -1;

@@ -62,7 +62,8 @@ int mailbox_sync(struct mailbox *m, bool expunges, const struct mailbox_listener
 uint64_t mailbox_modseq(const struct mailbox *m);
 /* The next mailbox_sync does not wait for a lock that another has: it brings the view up to date with the index alone, which has all
  * that sessions have completed; a delivery that is under way is told later. It waits after all if the last 10 s it never got to
- * the file, so that who asks seldom is told everything. */
+ * the file, so that who asks seldom is told everything;
+ * and with durable-flags, where nothing is told that is in the index alone. */
 void mailbox_hurry(struct mailbox *m);
 bool mailbox_expunges_pending(const struct mailbox *m);
 /* Leaves those of *n ascending seqs that changed after the MODSEQ `above` (or are gone). Cost follows the blocks that changed. */

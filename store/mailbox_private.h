@@ -13,7 +13,8 @@ struct store {
     struct names *names;
     struct index *index;
     struct mbox_journal *journal;
-    int index_dirfd;                 /* for journal and temporary files; -1: there is none */
+    int index_dirfd;                 /* for temporary files; -1: there is none */
+    int journal_dirfd;               /* the same one unless another is set; -1: the journal is in memory */
     bool durable_flags;              /* STORE writes flags into the mbox at once */
     void (*warning)(const char *text);       /* may be NULL */
     struct mbox_lock_session locks;
@@ -180,4 +181,7 @@ struct removal {
 int removal_plan(struct box *b, struct box_record *rec, const struct removal *x, struct plan *p, struct store_error *e);
 /* mailbox_checkpoint for a box without a view. */
 int box_checkpoint(struct box *b, bool seal, struct store_error *e);
+/* With durable-flags: what clients may be told after this, UIDs too, is in the file, unless the disk is full. *rec as after box_refresh, and again.
+ * The box must not be locked. */
+int box_settle(struct box *b, struct box_record *rec, struct store_error *e);
 #endif

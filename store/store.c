@@ -18,8 +18,8 @@
 
 #define NFS_MAGIC 0x6969
 
-/* The directory, made if it is not there; refused where LMDB's shared memory would be unsafe. -1 with errno. */
-static int open_index_dir(const char *path)
+/* The directory, made if it is not there; if it is to be local, refused where LMDB's shared memory would be unsafe. -1 with errno. */
+static int open_directory(const char *path, bool local)
 {
     struct statfs fs;
     int fd;
@@ -32,7 +32,7 @@ static int open_index_dir(const char *path)
         if (parent >= 0 && (fsync(parent) != 0 || close(parent) != 0))       /* the journal in it must not be lost with it */
             errno = 0;
     }
-    if (fd >= 0 && fstatfs(fd, &fs) == 0 && (unsigned long)fs.f_type == NFS_MAGIC) {
+    if (local && fd >= 0 && fstatfs(fd, &fs) == 0 && (unsigned long)fs.f_type == NFS_MAGIC) {
         close(fd);
         errno = EREMOTE;
         return -1;
@@ -53,11 +53,25 @@ static bool done_without(int err)
         || err == EREMOTE || err == ELOOP || err == EINVAL;
 }
 
+/* The journal in a directory of its own, where another host finds it too. text: what the log is to say of it. */
+static int open_journal(struct store *s, char *text, size_t size, struct store_error *e)
+{
+    const char *dir = s->settings->journal_dir;
+    s->journal_dirfd = dir == NULL || strcmp(dir, s->settings->index_dir) == 0 ? s->index_dirfd : open_directory(dir, false);
+    if (s->journal_dirfd >= 0)
+        s->journal = mbox_journal_open(s->journal_dirfd, "journal");
+    if (s->journal == NULL && !done_without(errno))
+        return store_fail(e, STORE_IO, errno, "journal in %s", dir != NULL ? dir : s->settings->index_dir);
+    if (s->journal_dirfd < 0)
+        snprintf(text, size, "journal directory %s: %s; journal kept in memory", dir, strerror(errno));
+    return 0;
+}
+
 static int open_index(struct store *s, struct store_error *e, void (*warning)(const char *text))
 {
     char text[400];
     const char *dir = s->settings->index_dir;
-    s->index_dirfd = dir != NULL && *dir != 0 ? open_index_dir(dir) : -1;
+    s->index_dirfd = dir != NULL && *dir != 0 ? open_directory(dir, true) : -1;
     if (s->index_dirfd < 0 && dir != NULL && *dir != 0 && !done_without(errno))
         return store_fail(e, STORE_IO, errno, "index directory %s", dir);
     if (s->index_dirfd < 0 && dir != NULL && *dir != 0)
@@ -65,9 +79,8 @@ static int open_index(struct store *s, struct store_error *e, void (*warning)(co
     else
         text[0] = 0;
     if (s->index_dirfd >= 0) {
-        s->journal = mbox_journal_open(s->index_dirfd, "journal");
-        if (s->journal == NULL && !done_without(errno))
-            return store_fail(e, STORE_IO, errno, "journal in %s", dir);
+        if (open_journal(s, text, sizeof text, e) != 0)
+            return -1;
         if (index_open(&s->index, dir, warning, e) != 0)
             snprintf(text, sizeof text, "index directory %s: %s; index kept in memory", dir, e->text);
         else if (index_in_memory(s->index))
@@ -97,7 +110,7 @@ int store_open(struct store **out, const struct store_settings *settings, void (
     mallopt(M_MMAP_THRESHOLD, 1 << 20);      /* what a large mailbox needed for a moment goes back to the system */
 #endif
     s->settings = settings;
-    s->index_dirfd = -1;
+    s->index_dirfd = s->journal_dirfd = -1;
     s->warning = warning;
     s->locks = (struct mbox_lock_session){ .locker_fd = settings->locker_fd, .warning = warning };
     e = e != NULL ? e : &own;
@@ -127,6 +140,8 @@ void store_close(struct store *s)
     names_close(s->names);
     mbox_journal_close(s->journal);
     index_close(s->index);
+    if (s->journal_dirfd >= 0 && s->journal_dirfd != s->index_dirfd)
+        close(s->journal_dirfd);
     if (s->index_dirfd >= 0)
         close(s->index_dirfd);
     free(s);

@@ -43,6 +43,7 @@ struct store_settings {
     const char *inbox_path;        /* absolute, expanded */
     const char *mail_root;         /* below home, "" for home itself */
     const char *index_dir;         /* absolute, expanded */
+    const char *journal_dir;       /* likewise; NULL: index_dir */
     bool mboxo;                    /* quote only "From ", never unquote */
     unsigned lock_timeout;         /* seconds */
     uint64_t seal_limit;           /* octets */

@@ -155,9 +155,9 @@ static int refresh_for_sync(struct mailbox *m, struct box_record *rec, struct st
     struct store_error own;
     e = e != NULL ? e : &own;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    m->box.hurried = m->hurry && now.tv_sec < m->looked + HURRY_MOST;
+    m->box.hurried = m->hurry && !m->box.store->settings->durable_flags && now.tv_sec < m->looked + HURRY_MOST;
     m->hurry = false;
-    int rc = box_refresh(&m->box, rec, e);
+    int rc = box_refresh(&m->box, rec, e) != 0 || box_settle(&m->box, rec, e) != 0 ? -1 : 0;
     if (rc == 0)
         m->looked = now.tv_sec;
     else if (m->box.hurried && e->code == STORE_INUSE)

@@ -278,6 +278,17 @@ int box_checkpoint(struct box *b, bool seal, struct store_error *e)
     return rc;
 }
 
+int box_settle(struct box *b, struct box_record *rec, struct store_error *e)
+{
+    struct store_error own;
+    e = e != NULL ? e : &own;
+    if (!b->store->settings->durable_flags || b->readonly || at_rest(b, rec, true))
+        return 0;
+    if (box_checkpoint(b, true, e) != 0 && e->code != STORE_OVERQUOTA)
+        return -1;
+    return box_refresh(b, rec, e);
+}
+
 int mailbox_checkpoint(struct mailbox *m, bool seal, struct store_error *e)
 {
     if (m->readonly)
