@@ -94,6 +94,11 @@ struct message {
 int mailbox_message(struct mailbox *m, uint32_t seq, struct message *out, struct store_error *e);
 /* Up to n messages from seq on, one behind the other: as many as are at hand; 0: mailbox_message says why. */
 size_t mailbox_messages(struct mailbox *m, uint32_t seq, struct message *out, size_t n);
+/* The index counts for blocks of neighbours how many have FLAG_SEEN and FLAG_DELETED. Of the block of seq, up to *last: 1 all that are
+ * there have the flag, 0 none, -1 they have to be looked at. */
+int mailbox_block_flag(struct mailbox *m, uint32_t seq, uint8_t flag, uint32_t *last);
+/* Is each message of the view from seq to the end of its block, *last, there? */
+bool mailbox_block_whole(struct mailbox *m, uint32_t seq, uint32_t *last);
 
 /* Reading content. The message as the client sees it: CRLF line ends, bookkeeping fields hidden, quoting undone, NULs as
  * 0x80; offset 0 is its first octet, `size` its length. mailbox_read fills up to n octets from offset; *got is less than n

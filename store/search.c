@@ -326,6 +326,33 @@ static bool match(struct search *s, const struct search_key *k)
     }
 }
 
+/* ---- blocks of messages ------------------------------------------------------------------------------------------------------- */
+
+enum answer { NONE, EVERY, SOME };
+
+/* What the index's counts of flags say of the messages from seq to *last, which is moved down to where that ends. */
+static enum answer of_block(struct search *s, const struct search_key *k, uint32_t seq, uint32_t *last)
+{
+    uint32_t to = *last;
+    if (k->type == SEARCH_ALL) return EVERY;
+    if (k->type == SEARCH_FLAG) {
+        const int all = mailbox_block_flag(s->mailbox, seq, (uint8_t)k->value, &to);
+        if (to < *last) *last = to;
+        return all < 0 ? SOME : all ? EVERY : NONE;
+    }
+    if (k->type == SEARCH_NOT) {
+        const enum answer a = of_block(s, &k->children[0], seq, last);
+        return a == SOME ? SOME : a == NONE ? EVERY : NONE;
+    }
+    if (k->type != SEARCH_AND) return SOME;
+    enum answer whole = EVERY;
+    for (size_t i = 0; i < k->child_count && whole != NONE; i++) {
+        const enum answer a = of_block(s, &k->children[i], seq, last);
+        whole = a == EVERY ? whole : a;
+    }
+    return whole;
+}
+
 /* ---- preparing ---------------------------------------------------------------------------------------------------------------- */
 
 static enum cost prepare(struct search_key *k);
@@ -475,8 +502,24 @@ static size_t run_batch(struct search *s, const struct search_key *program, uint
 {
     enum { READS = 256 };
     size_t n = 0;
+    uint32_t known = *seq - 1;                 /* up to here `block` says what the index's counts say */
+    enum answer block = SOME;
 
     for (unsigned reads = 0; *seq <= last && n < BATCH && reads < READS && !s->failed; ++*seq) {
+        if (*seq > known) {
+            uint32_t end = known = last;
+            block = of_block(s, program, *seq, &known);
+            if (block == EVERY && !mailbox_block_whole(s->mailbox, *seq, &end)) block = SOME;
+            if (end < known) known = end;
+        }
+        if (block == NONE) {
+            *seq = known;
+            continue;
+        }
+        if (block == EVERY) {
+            matches[n++] = *seq;
+            continue;
+        }
         take(s, *seq);
         if (match(s, program) && need_record(s)) matches[n++] = *seq;
         if (s->has_header || s->has_body || s->has_root || s->has_ids || s->has_fields) reads++;

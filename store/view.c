@@ -244,6 +244,43 @@ size_t mailbox_messages(struct mailbox *m, uint32_t seq, struct message *out, si
     return k;
 }
 
+/* The block with that message; *last is the last message of the view in it. NULL: it is gone, or damaged. */
+static const struct chunk_info *block_of(struct mailbox *m, uint32_t seq, uint32_t *last)
+{
+    const uint32_t uid = mailbox_uid(m, seq);
+    *last = seq;
+    if (mailbox_snapshot(m, NULL) != 0)
+        return NULL;
+    uint32_t low = 0, high = m->rec.chunk_count;
+    while (low < high) {
+        const uint32_t mid = low + (high - low) / 2;
+        if (m->infos[mid].last_uid < uid)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    if (low == m->rec.chunk_count || m->infos[low].first_uid > uid)
+        return NULL;
+    *last = mailbox_seq_from(m, m->infos[low].last_uid + 1) - 1;
+    return &m->infos[low];
+}
+
+int mailbox_block_flag(struct mailbox *m, uint32_t seq, uint8_t flag, uint32_t *last)
+{
+    const struct chunk_info *info = flag == FLAG_SEEN || flag == FLAG_DELETED ? block_of(m, seq, last) : NULL;
+    if (info == NULL)
+        return -1;
+    const uint32_t with = flag == FLAG_DELETED ? info->deleted : info->count - info->unseen;
+    return with == 0 ? 0 : with == info->count ? 1 : -1;
+}
+
+/* The view has all that are in the block and older than what is new to it: as many are all of them. */
+bool mailbox_block_whole(struct mailbox *m, uint32_t seq, uint32_t *last)
+{
+    const struct chunk_info *info = block_of(m, seq, last);
+    return info != NULL && info->last_uid < m->uidnext && mailbox_uid(m, seq) == info->first_uid && *last - seq + 1 == info->count;
+}
+
 int mailbox_message(struct mailbox *m, uint32_t seq, struct message *out, struct store_error *e)
 {
     uint64_t start;

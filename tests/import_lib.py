@@ -7,7 +7,7 @@ import sys
 sys.path.insert(0, os.path.join(os.environ['SRCDIR'], 'tests', 'lib'))
 sys.path.insert(0, os.path.join(os.environ['SRCDIR'], 'tests'))
 from imapwire import Home
-from others_lib import DOVECOT, Client, number, user
+from others_lib import DOVECOT, Client, dovecot_settings, number, user
 
 failed = []
 
@@ -62,8 +62,9 @@ def dovecot(home, location, name):
     run = home.dir + '.run'
     os.makedirs(run, exist_ok=True)
     with open(conf, 'w') as f:
-        f.write('mail_location = %s\nlog_path = %s/%s.log\nssl = no\nbase_dir = %s\nmail_privileged_group =\nfirst_valid_uid = 500\n'
-                'mbox_write_locks = dotlock fcntl\nnamespace inbox {\n inbox = yes\n separator = /\n}\n' % (location, home.dir, name, run))
+        f.write(dovecot_settings(
+            'mail_location = %s\nlog_path = %s/%s.log\nssl = no\nbase_dir = %s\nmail_privileged_group =\nfirst_valid_uid = 500\n'
+            'mbox_write_locks = dotlock fcntl\nnamespace inbox {\n inbox = yes\n separator = /\n}\n' % (location, home.dir, name, run)))
     home.own()
     return Client(user(home, [DOVECOT, '-c', conf])), conf
 

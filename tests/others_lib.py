@@ -8,6 +8,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.environ['SRCDIR'], 'tests', 'lib'))
 from imapwire import Client, Home, Wrong, wait_for
+from peers import dovecot_settings
 
 DOVECOT = '/usr/lib/dovecot/imap'
 
@@ -104,8 +105,9 @@ class Dovecot(Program):
         run = os.path.join(home.dir, '..', 'run')
         os.makedirs(run, exist_ok=True)
         with open(self.conf, 'w') as f:
-            f.write('mail_location = mbox:~/dove:INBOX=~/inbox:INDEX=~/doveindex\nlog_path = %s/dovecot.log\nssl = no\nbase_dir = %s\n'
-                    'mail_privileged_group =\nfirst_valid_uid = 500\nmbox_write_locks = dotlock fcntl\n' % (home.dir, os.path.abspath(run)))
+            f.write(dovecot_settings(
+                'mail_location = mbox:~/dove:INBOX=~/inbox:INDEX=~/doveindex\nlog_path = %s/dovecot.log\nssl = no\nbase_dir = %s\n'
+                'mail_privileged_group =\nfirst_valid_uid = 500\nmbox_write_locks = dotlock fcntl\n' % (home.dir, os.path.abspath(run))))
         os.makedirs(home.dir + '/dove', exist_ok=True)
         home.own()
 

@@ -133,8 +133,8 @@ class Place:
         self.config = os.path.join(self.directory, "imapd.conf")
         lines = [f"inbox = {self.spool}/{self.user}", "hostname = mail.example.org"] + self.script.config
         if self.script.login:
-            import crypt
-            secret = crypt.crypt(self.script.login[1], crypt.mksalt(crypt.METHOD_SHA512, rounds=1000))
+            from auth_lib import FAST, crypt
+            secret = crypt(self.script.login[1], FAST)
             users = os.path.join(self.directory, "users")
             with open(users, "w") as f:
                 f.write(f"{self.user}:{secret}:{DEMO_UID}:{DEMO_UID}::{self.home}\n")

@@ -11,6 +11,13 @@ def openssl(*arguments, **more):
     return subprocess.run(["openssl", *arguments], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **more)
 
 
+def validity(days):
+    """-days; of a negative number openssl 3.4 and later hear only in another way."""
+    if not days.startswith("-") or "-not_after" not in subprocess.run(["openssl", "x509", "-help"], capture_output=True, text=True).stderr:
+        return ["-days", days]
+    return ["-not_before", "20200101000000Z", "-not_after", "20200102000000Z"]
+
+
 def certificate(path, name, kind="rsa", days="2", names=(), authority=None):
     """path.pem and path.key: of its own authority, or signed by one that was made by this function too."""
     new = {"rsa": ["rsa:2048"], "ec": ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], "ed25519": ["ed25519"]}[kind]
@@ -18,10 +25,10 @@ def certificate(path, name, kind="rsa", days="2", names=(), authority=None):
     alternative = ",".join(names)
     extensions = ["-addext", "subjectAltName=" + alternative] if names else []
     if authority is None:
-        openssl("req", "-x509", "-newkey", *new, *subject, *extensions, "-days", days, "-out", path + ".pem")
+        openssl("req", "-x509", "-newkey", *new, *subject, *extensions, *validity(days), "-out", path + ".pem")
     else:
         openssl("req", "-newkey", *new, *subject, *extensions, "-out", path + ".csr")
-        openssl("x509", "-req", "-in", path + ".csr", "-CA", authority + ".pem", "-CAkey", authority + ".key", "-CAcreateserial", "-days", days,
+        openssl("x509", "-req", "-in", path + ".csr", "-CA", authority + ".pem", "-CAkey", authority + ".key", "-CAcreateserial", *validity(days),
                 "-copy_extensions", "copy", "-out", path + ".pem")
     os.chmod(path + ".key", 0o600)
     return path

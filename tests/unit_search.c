@@ -53,6 +53,21 @@ size_t mailbox_messages(struct mailbox *m, uint32_t seq, struct message *out, si
     return k;
 }
 
+/* Each is looked at: search_flags.test has the rest. */
+int mailbox_block_flag(struct mailbox *m, uint32_t seq, uint8_t flag, uint32_t *last)
+{
+    (void)m, (void)flag;
+    *last = seq;
+    return -1;
+}
+
+bool mailbox_block_whole(struct mailbox *m, uint32_t seq, uint32_t *last)
+{
+    (void)m;
+    *last = seq;
+    return false;
+}
+
 int mailbox_read(struct mailbox *m, const struct message *msg, uint64_t offset, char *to, size_t n, size_t *got,
                  struct store_error *e)
 {

@@ -48,6 +48,21 @@ def differences(path):
     return allowed
 
 
+def dovecot_settings(text):
+    """A configuration for Dovecot 2.3, as 2.4 wants it if that is the one here."""
+    version = subprocess.run(['/usr/sbin/dovecot', '--version'], capture_output=True, text=True).stdout
+    found = re.match(r'(\d+)\.(\d+)', version)
+    if found is None or (int(found[1]), int(found[2])) < (2, 4):
+        return text
+
+    def location(m):
+        driver, path, *more = m[1].split(':')
+        names = {'INBOX': 'mail_inbox_path', 'INDEX': 'mail_index_path'}
+        lines = ['mail_driver = ' + driver, 'mail_path = ' + path] + ['%s = %s' % (names[k], v) for k, v in (x.split('=') for x in more)]
+        return '\n'.join(lines)
+    return 'dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0\n' + re.sub(r'mail_location = (\S+)', location, text)
+
+
 class Dovecot:
     """Dovecot with mailboxes of its own in a directory, started for one session each."""
 
@@ -58,8 +73,8 @@ class Dovecot:
         os.makedirs(self.home + '/run')
         self.config = self.home + '.conf'
         with open(self.config, 'w') as f:
-            f.write('mail_location = mbox:~/mail:INBOX=~/mail/INBOX\nlog_path = /dev/null\nssl = no\nbase_dir = %s/run\n'
-                    'mail_privileged_group =\nfirst_valid_uid = 500\n' % self.home)
+            f.write(dovecot_settings('mail_location = mbox:~/mail:INBOX=~/mail/INBOX\nlog_path = /dev/null\nssl = no\nbase_dir = %s/run\n'
+                                     'mail_privileged_group =\nfirst_valid_uid = 500\n' % self.home))
 
     def own(self, uid):
         if os.getuid() == 0:
