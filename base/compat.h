@@ -16,6 +16,9 @@
 #ifndef RENAME_EXCHANGE
 #define RENAME_EXCHANGE 2u
 #endif
+#ifndef STATX_ATTR_MOUNT_ROOT
+#define STATX_ATTR_MOUNT_ROOT 0x2000
+#endif
 #ifndef HAVE_RENAMEAT2
 static inline int renameat2(int from_dirfd, const char *from, int to_dirfd, const char *to, unsigned flags)
 {

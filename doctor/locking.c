@@ -100,7 +100,8 @@ static void exim(const struct patient *p)
 static void dovecot(const struct patient *p)
 {
     char text[1024];
-    if (run_command((const char *[]){ "doveconf", "-h", "mbox_write_locks", NULL }, false, text, sizeof text) == 0)
+    if (run_command((const char *[]){ "doveconf", "-h", "mbox_write_locks", NULL }, false, text, sizeof text) == 0
+        && strspn(text, " \n") != strlen(text))               /* of 2.4: its default, dotlock and fcntl */
         agree(p, "dovecot (mbox_write_locks)", says(text, "dotlock"), says(text, "fcntl"), says(text, "flock"),
               "mbox_write_locks = dotlock fcntl");
 }
