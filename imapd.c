@@ -20,6 +20,7 @@
 #include "auth/auth.h"
 #include "auth/become.h"
 #include "auth/channel.h"
+#include "auth/early.h"
 #include "auth/keeper.h"
 #include "auth/sandbox.h"
 #include "auth/slots.h"
@@ -221,6 +222,7 @@ struct greeting {
     bool greeted, implicit_tls;
     bool tls_before;                   /* TLS was on when pending came: what came before a handshake is forgotten at it */
     struct str pending;                /* of the session before, with UNAUTHENTICATE */
+    int rules;                         /* of sandbox_begin, for the next session */
 };
 
 static enum login_result result_of(enum channel_reply reply)
@@ -290,6 +292,8 @@ static enum login_result ask_starttls(void *ctx)
 static void greet(void *ctx, const struct peer *peer, bool greeted, int in, int out, int channel)
 {
     const struct greeting *g = ctx;
+    if (g->rules >= 0)
+        close(g->rules);
     const struct greeter_settings settings = {
         .config = g->config,
         .login = { .check = ask_check, .external = ask_external, .anonymous = ask_anonymous, .step = ask_step,
@@ -305,6 +309,14 @@ static void greet(void *ctx, const struct peer *peer, bool greeted, int in, int 
     greeter_run(&settings, &result);
     if (result.granted)
         channel_hand_over(channel, buf_str(&result.tag), buf_str(&result.pending));
+}
+
+/* What a login will need, while the greeter starts and the client thinks (monitor_hooks). */
+static void meanwhile(void *ctx)
+{
+    struct greeting *g = ctx;
+    early_load(g->config->system_users, g->config->pam_service == NULL);
+    g->rules = sandbox_begin();
 }
 
 /* The text of the greeting (monitor_hooks). */
@@ -361,8 +373,10 @@ static int run_session(const struct config *c, const struct store_settings *sett
     return status;
 }
 
-/* The session of a user whom this process is already. report: where UNAUTHENTICATE is told, -1: not offered. slot: may be NULL. */
-static int serve(const struct config *c, const struct account *a, const char *address, int locker_fd, bool confine, struct slot *slot, int report,
+/* The session of a user whom this process is already. rules: as of sandbox_begin, or UNCONFINED. report: where UNAUTHENTICATE is told, -1:
+ * not offered. slot: may be NULL. */
+enum { UNCONFINED = -2 };
+static int serve(const struct config *c, const struct account *a, const char *address, int locker_fd, int rules, struct slot *slot, int report,
                  struct str tag, struct str pending)
 {
     char *inbox = config_expand(c->inbox, a->name, a->home);
@@ -382,7 +396,7 @@ static int serve(const struct config *c, const struct account *a, const char *ad
         .list_count = c->list_count,
         .locker_fd = locker_fd
     };
-    const bool confined = !confine || sandbox_session(a->home, inbox, index_dir, journal_dir, c->require_sandbox) == 0;
+    const bool confined = rules == UNCONFINED || sandbox_session(rules, a->home, inbox, index_dir, journal_dir, c->require_sandbox) == 0;
     const int status = confined ? run_session(c, &settings, address, slot, report, tag, pending) : give_up("require-sandbox: the kernel cannot confine sessions");
     free(inbox);
     free(index_dir);
@@ -394,17 +408,20 @@ static int serve(const struct config *c, const struct account *a, const char *ad
  * what the client sent after it, in unread. */
 static bool one_user(const struct config *c, struct greeting *g, struct buf *unread, int *status)
 {
-    const struct monitor_hooks hooks = { greet, greeting, g };
+    const struct monitor_hooks hooks = { .greet = greet, .meanwhile = meanwhile, .greeting = greeting, .ctx = g };
     struct account account = { 0 };
     struct buf tag = { 0 }, pending = { 0 };
     int locker_fd = -1, report = -1;
     enum keeper part = KEEPER_OVER;
     g->tls_before = g->peer.tls.on;
+    g->rules = -1;
     if (monitor_ask(c, &g->peer, g->implicit_tls, g->greeted, &hooks, &account, &tag, &pending) == 0)
         part = c->unauthenticate ? keeper_split(&report, unread) : KEEPER_SESSION;
     struct slot *slot = part == KEEPER_SESSION ? slots_take(c->state_file, account.name, g->peer.address, g->peer.tls.on || g->peer.proxy_tls) : NULL;
     if (part == KEEPER_SESSION && become_user(c, &account, &locker_fd) == 0 && (report < 0 || keeper_bind(report) == 0))
-        *status = serve(c, &account, g->peer.address, locker_fd, true, slot, report, buf_str(&tag), buf_str(&pending));
+        *status = serve(c, &account, g->peer.address, locker_fd, g->rules, slot, report, buf_str(&tag), buf_str(&pending));
+    else if (g->rules >= 0)
+        close(g->rules);
     account_free(&account);
     buf_free(&tag);
     buf_free(&pending);
@@ -469,7 +486,7 @@ static int run_as_user(const struct config *c, bool network_too)
     };
     struct config own = *c;
     own.unauthenticate = false;          /* there is nobody to become */
-    const int status = serve(&own, &account, peer.address, -1, false, NULL, -1, (struct str){ "", 0 }, (struct str){ "", 0 });
+    const int status = serve(&own, &account, peer.address, -1, UNCONFINED, NULL, -1, (struct str){ "", 0 }, (struct str){ "", 0 });
     account_free(&account);
     return status;
 }

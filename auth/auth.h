@@ -55,6 +55,8 @@ void account_free(struct account *a);
  * it is known then. greeted: the greeting has been written. */
 struct monitor_hooks {
     void (*greet)(void *ctx, const struct peer *peer, bool greeted, int in, int out, int channel);
+    /* Called once, when the first greeter has been started: the monitor has time until the client speaks. */
+    void (*meanwhile)(void *ctx);
     /* The greeting's text, with CRLF. NULL-terminated, malloc'ed. Called as root: knows nothing of the client but *peer. */
     char *(*greeting)(void *ctx, const struct peer *peer);
     void *ctx;

@@ -13,13 +13,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "auth/groups.h"
 #include "auth/locker.h"
 #include "base/log.h"
 #include "base/xmalloc.h"
 
 static int set_groups(const struct account *a)
 {
-    return a->system ? initgroups(a->name, a->gid) : setgroups(1, &a->gid);
+    return a->system ? groups_become(a->name, a->gid) : setgroups(1, &a->gid);
 }
 
 static bool below(const char *path, const char *dir)

@@ -1,61 +1,60 @@
 /*
- * The C library loads its modules at the first question to them, libnss_systemd (Debian's setting) with two more libraries: as long as
- * everything else that a login does. What is loaded is loaded once, whoever asks. It stays within what the C library would
- * load by itself: the same names, from the same places.
+ * The C library loads its modules at the first question to them, which may take as long as everything else that a login does. What is
+ * loaded is loaded once, whoever asks. It stays within what the C library would load by itself: the same names, from the same places.
  */
 #include "auth/early.h"
 
-#include <ctype.h>
 #include <dlfcn.h>
+#include <pwd.h>
+#include <shadow.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "auth/hash.h"
+#include "auth/nsswitch.h"
 
-/* "files", "compat" and "dns" are in the C library, or rare. */
+static bool is(const char *word, size_t n, const char *what)
+{
+    return n == strlen(what) && memcmp(word, what, n) == 0;
+}
+
+/* "files", "compat" and "dns" are in the C library, or rare. "systemd" is asked for nobody who is in /etc/passwd, if it knows no groups. */
 static void load_module(const char *name, size_t n)
 {
     enum { LONGEST = 32 };
     char path[LONGEST + sizeof "libnss_.so.2"];
-    if (n > LONGEST || (n == 5 && memcmp(name, "files", n) == 0) || (n == 6 && memcmp(name, "compat", n) == 0) ||
-        (n == 3 && memcmp(name, "dns", n) == 0))
+    if (n > LONGEST || is(name, n, "files") || is(name, n, "compat") || is(name, n, "dns") || (is(name, n, "systemd") && !nsswitch_systemd_knows()))
         return;
     snprintf(path, sizeof path, "libnss_%.*s.so.2", (int)n, name);
     (void)dlopen(path, RTLD_NOW | RTLD_LOCAL);
 }
 
-/* "passwd: files systemd [NOTFOUND=return] sss" */
-static void load_modules(const char *line)
+static bool take(void *ctx, const char *word, size_t n)
 {
-    static const char *const databases[] = { "passwd:", "group:", "initgroups:", "shadow:" };
-    const char *p = line + strspn(line, " \t");
-    size_t i = 0;
-    while (i < sizeof databases / sizeof databases[0] && strncmp(p, databases[i], strlen(databases[i])) != 0)
-        i++;
-    if (i == sizeof databases / sizeof databases[0])
-        return;
-    for (p += strlen(databases[i]); *p != '\0' && *p != '#';) {
-        const char *begin = p;
-        if (*p == '[')
-            p += strcspn(p, "]#");
-        else
-            while (isalnum((unsigned char)*p) || *p == '_' || *p == '-')
-                p++;
-        if (p > begin && *begin != '[')
-            load_module(begin, (size_t)(p - begin));
-        else if (*p != '\0' && *p != '#')
-            p++;
-    }
+    (void)ctx;
+    if (word[0] != '[')
+        load_module(word, n);
+    return true;
 }
 
-void early_load(bool hashes)
+static void load_users(void)
 {
+    static const char *const databases[] = { "passwd", "group", "initgroups", "shadow" };
     char line[512];
     FILE *f = fopen("/etc/nsswitch.conf", "re");
     while (f != NULL && fgets(line, sizeof line, f) != NULL)
-        load_modules(line);
+        for (size_t i = 0; i < sizeof databases / sizeof databases[0]; i++)
+            (void)nsswitch_line(line, databases[i], take, NULL);
     if (f != NULL)
         fclose(f);
+    (void)getpwnam("root");
+    (void)getspnam("root");
+}
+
+void early_load(bool system_users, bool hashes)
+{
+    if (system_users)
+        load_users();
     if (hashes)
         hash_load();
 }

@@ -1,6 +1,6 @@
 /*
- * crypt(3), loaded when the first password is to be checked (dlopen costs less than linking does on each of the connections
- * that come without one). Runs as root in the monitor. The state of crypt_r holds traces of the password and is wiped.
+ * crypt(3): its archive where there is one (CRYPT_LINKED), else loaded when the first password is to be checked: dlopen costs less
+ * than what the dynamic linker does for a shared library on each of the connections that come without a password. Runs as root in the monitor. The state of crypt_r holds traces of the password and is wiped.
  */
 #include "auth/hash.h"
 
@@ -16,6 +16,21 @@
 typedef char *crypt_function(const char *phrase, const char *setting, struct crypt_data *data);
 typedef char *gensalt_function(const char *prefix, unsigned long count, const char *random, int n, char *out, int size);
 
+#ifdef CRYPT_LINKED
+void hash_load(void)
+{
+}
+
+static crypt_function *load_crypt(void)
+{
+    return crypt_r;
+}
+
+static gensalt_function *load_gensalt(void)
+{
+    return crypt_gensalt_rn;
+}
+#else
 static void *find(const char *name)
 {
     static const char *const names[] = { "libcrypt.so.1", "libcrypt.so.2" };
@@ -57,6 +72,8 @@ static gensalt_function *load_gensalt(void)
     memcpy(&f, &symbol, sizeof f);
     return f;
 }
+
+#endif
 
 /* Compares without telling by its time how much was equal. */
 static bool same(const char *a, const char *b)

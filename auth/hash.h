@@ -3,10 +3,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Password hashes of crypt(3). libcrypt is loaded at the first use: connections that never send a password, and everything
- * before login, do without it. */
+/* Password hashes of crypt(3). Where libcrypt is not part of this program it is loaded at the first use: connections that never send
+ * a password, and everything before login, do without it. */
 
-/* Loads libcrypt now. Fails silently: hash_check tries again. */
+/* Loads libcrypt now, if it is not there. Fails silently: hash_check tries again. */
 void hash_load(void);
 /* Could a password ever match it? False for empty, locked ("!...", "*...") and cut-off ones. */
 bool hash_usable(const char *hash);

@@ -85,36 +85,60 @@ static int limit_all(enum jail_kind kind)
 #endif
 }
 
-static int drop(const struct passwd *pw)
+static int drop(uid_t uid, gid_t gid)
 {
-    const uid_t uid = pw->pw_uid;
-    const gid_t gid = pw->pw_gid;
     if (uid == 0 || gid == 0 || setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
         return -1;
     return setuid(0) == 0 || setgid(0) == 0 ? -1 : 0;
 }
 
-/* /etc/passwd itself: asking every source that nsswitch.conf names for a user that is not there costs more, on each connection,
- * than all the rest of this file. NULL also if that is the only place where it is not. */
-static const struct passwd *local_user(const char *name)
+struct ids {
+    uid_t uid;
+    gid_t gid;
+};
+
+static bool from_line(struct ids *ids, const char *line, const char *name)
 {
-    const struct passwd *pw = NULL;
-    FILE *f = fopen("/etc/passwd", "re");
-    while (f != NULL && (pw = fgetpwent(f)) != NULL && strcmp(pw->pw_name, name) != 0)
-        continue;
-    if (f != NULL)
-        fclose(f);
-    return pw;
+    const size_t n = strlen(name);
+    const char *password = strncmp(line, name, n) == 0 && line[n] == ':' ? strchr(line + n + 1, ':') : NULL;
+    unsigned long uid, gid;
+    if (password == NULL || sscanf(password, ":%lu:%lu:", &uid, &gid) != 2 || uid != (uid_t)uid || gid != (gid_t)gid)
+        return false;
+    *ids = (struct ids){ (uid_t)uid, (gid_t)gid };
+    return true;
 }
 
-static const struct passwd *greeter_user(const struct config *c)
+/* /etc/passwd itself: asking every source that nsswitch.conf names for a user that is not there costs more, on each connection,
+ * than all the rest of this file. False also if that is the only place where it is not. */
+static bool local_user(struct ids *ids, const char *name)
 {
-    const struct passwd *pw = local_user(c->greeter_user);
-    if (pw == NULL && strcmp(c->greeter_user, "imapd") != 0)      /* one that was named must not be overlooked */
-        pw = getpwnam(c->greeter_user);
-    if (pw == NULL)
-        pw = local_user("nobody");
-    return pw != NULL ? pw : getpwnam("nobody");
+    FILE *f = fopen("/etc/passwd", "re");
+    char *line = NULL;
+    size_t size = 0;
+    bool found = false;
+    while (f != NULL && !found && getline(&line, &size, f) >= 0)
+        found = from_line(ids, line, name);
+    free(line);
+    if (f != NULL)
+        fclose(f);
+    return found;
+}
+
+static bool any_user(struct ids *ids, const char *name)
+{
+    const struct passwd *pw = getpwnam(name);
+    if (pw != NULL)
+        *ids = (struct ids){ pw->pw_uid, pw->pw_gid };
+    return pw != NULL;
+}
+
+static bool greeter_user(const struct config *c, struct ids *ids)
+{
+    if (local_user(ids, c->greeter_user))
+        return true;
+    if (strcmp(c->greeter_user, "imapd") != 0 && any_user(ids, c->greeter_user))      /* one that was named must not be overlooked */
+        return true;
+    return local_user(ids, "nobody") || any_user(ids, "nobody");
 }
 
 static int install_filter(enum jail_kind kind)
@@ -125,15 +149,15 @@ static int install_filter(enum jail_kind kind)
 int jail_enter(const struct config *c, enum jail_kind kind)
 {
     static const char *const names[] = { "imapd-greeter", "imapd-sasl", "imapd-tls", "imapd-tls-warm" };
-    const struct passwd *pw = greeter_user(c);
-    if (pw == NULL) {
+    struct ids ids;
+    if (!greeter_user(c, &ids)) {
         log_error("there is neither a user %s (greeter-user) nor nobody", c->greeter_user);
         return -1;
     }
     if (change_root(c->greeter_root) != 0)
         return -1;
-    if (drop(pw) != 0) {
-        log_error("cannot become greeter-user %s: %s", pw->pw_name, strerror(errno));
+    if (drop(ids.uid, ids.gid) != 0) {
+        log_error("cannot become greeter-user %s (%lu): %s", c->greeter_user, (unsigned long)ids.uid, strerror(errno));
         return -1;
     }
     (void)prctl(PR_SET_NAME, names[kind], 0, 0, 0);

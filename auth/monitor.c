@@ -24,7 +24,6 @@
 #include <unistd.h>
 
 #include "auth/census.h"
-#include "auth/early.h"
 #include "auth/jail.h"
 #include "auth/proxy.h"
 #include "base/log.h"
@@ -249,7 +248,7 @@ static int greet_in_tls(struct monitor *m, const struct monitor_hooks *hooks)
 
 static int ask(struct monitor *m, bool greeted, const struct monitor_hooks *hooks)
 {
-    bool loaded = false;
+    bool begun = false;
     if (m->state != PROXIED && !arrive(m))
         return -1;
     do {
@@ -260,9 +259,9 @@ static int ask(struct monitor *m, bool greeted, const struct monitor_hooks *hook
         }
         if (start(m, greeted, hooks) != 0)
             return -1;
-        if (!loaded)
-            early_load(m->config->pam_service == NULL);
-        loaded = true;
+        if (!begun)
+            hooks->meanwhile(hooks->ctx);
+        begun = true;
         serve(m);
         end_greeter(m);
     } while (m->state == TLS_NEXT);

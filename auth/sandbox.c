@@ -17,13 +17,24 @@
 #include "base/log.h"
 #include "base/xmalloc.h"
 
-/* Read by the C library: iconv's modules and what they are loaded with, the time zone, random bytes, our own descriptors, names
- * of users and groups (for access control lists); and who has locks. */
+/* Read by the C library: iconv's modules and what they are loaded with, the time zone, random bytes, names of users and groups (for
+ * access control lists); and who has locks. */
 static const char *const library_files[] = {
     "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/share/zoneinfo", "/usr/share/locale", "/lib", "/lib64",
-    "/etc/ld.so.cache", "/etc/localtime", "/dev/urandom", "/proc/self", "/proc/locks",
+    "/etc/ld.so.cache", "/etc/localtime", "/dev/urandom", "/proc/locks",
     "/etc/nsswitch.conf", "/etc/passwd", "/etc/group"
 };
+
+int sandbox_begin(void)
+{
+    const int rules = landlock_new();
+    if (rules < 0)
+        return -1;
+    landlock_allow(rules, "/dev/null", LANDLOCK_WRITE);
+    for (size_t i = 0; i < sizeof library_files / sizeof library_files[0]; i++)
+        landlock_allow(rules, library_files[i], LANDLOCK_READ);
+    return rules;
+}
 
 /* The INBOX may not exist yet, so it is its directory that is allowed; in a spool that the user cannot write, only to change
  * files that exist there (whose permissions keep other users' mail apart). */
@@ -38,9 +49,10 @@ static void allow_inbox(int rules, const char *inbox)
     free(dir);
 }
 
-static int confine_files(const char *home, const char *inbox, const char *index_dir, const char *journal_dir)
+static int confine_files(int rules, const char *home, const char *inbox, const char *index_dir, const char *journal_dir)
 {
-    const int rules = landlock_new();
+    if (rules < 0)
+        rules = sandbox_begin();
     if (rules < 0)
         return -1;
     landlock_allow(rules, home, LANDLOCK_ALL);
@@ -48,9 +60,7 @@ static int confine_files(const char *home, const char *inbox, const char *index_
     if (strcmp(journal_dir, index_dir) != 0)
         landlock_allow(rules, journal_dir, LANDLOCK_ALL);
     allow_inbox(rules, inbox);
-    landlock_allow(rules, "/dev/null", LANDLOCK_WRITE);
-    for (size_t i = 0; i < sizeof library_files / sizeof library_files[0]; i++)
-        landlock_allow(rules, library_files[i], LANDLOCK_READ);
+    landlock_allow(rules, "/proc/self", LANDLOCK_READ);      /* its own descriptors: of this process, which may be a new one */
     return landlock_apply(rules);
 }
 
@@ -75,12 +85,12 @@ static int limit_resources(void)
 #endif
 }
 
-int sandbox_session(const char *home, const char *inbox, const char *index_dir, const char *journal_dir, bool required)
+int sandbox_session(int begun, const char *home, const char *inbox, const char *index_dir, const char *journal_dir, bool required)
 {
     const char *missing = NULL;
     if (limit_resources() != 0 || prctl(PR_SET_DUMPABLE, DUMPABLE, 0, 0, 0) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         missing = "limits";
-    else if (confine_files(home, inbox, index_dir, journal_dir) != 0)
+    else if (confine_files(begun, home, inbox, index_dir, journal_dir) != 0)
         missing = "Landlock";
     const int why = errno;
     if (filter_session() != 0 && missing == NULL)

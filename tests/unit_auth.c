@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include "auth/channel.h"
 #include "auth/hash.h"
+#include "auth/nsswitch.h"
 #include "auth/passwd_line.h"
 #include "auth/proxy.h"
 
@@ -190,9 +191,45 @@ static void test_hash(void **state)
     hash_spend(sha512, "x");
 }
 
+struct words {
+    char text[200];
+    unsigned most;
+};
+
+static bool take_word(void *ctx, const char *word, size_t n)
+{
+    struct words *w = ctx;
+    assert_true(n > 0 && strlen(w->text) + n + 2 < sizeof w->text);
+    strncat(w->text, word, n);
+    strcat(w->text, "|");
+    return --w->most > 0;
+}
+
+static void test_nsswitch(void **state)
+{
+    static const struct {
+        const char *line, *words;
+    } cases[] = {
+        { "group: files systemd\n", "files|systemd|" }, { " \tgroup:files", "files|" }, { "group: \n", "" }, { "group:", "" },
+        { "group: files [NOTFOUND=return] sss # x\n", "files|[NOTFOUND=return]|sss|" }, { "group: [!UNAVAIL=return\n", "[!UNAVAIL=return|" },
+        { "group: a\1b,c", "a|b|c|" }, { "group: files[SUCCESS=merge]systemd", "files|[SUCCESS=merge]|systemd|" }, { "group: [#]", "[|" },
+        { "groups: files\n", NULL }, { "grou", NULL }, { "", NULL }, { "# group: files\n", NULL }, { "initgroups: files\n", NULL }
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct words w = { "", 100 };
+        assert_int_equal(nsswitch_line(cases[i].line, "group", take_word, &w), cases[i].words != NULL);
+        assert_string_equal(w.text, cases[i].words != NULL ? cases[i].words : "");
+    }
+    struct words one = { "", 1 };
+    assert_true(nsswitch_line("group: files systemd", "group", take_word, &one));
+    assert_string_equal(one.text, "files|");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nsswitch),
         cmocka_unit_test(test_channel), cmocka_unit_test(test_channel_bounds), cmocka_unit_test(test_proxy_good),
         cmocka_unit_test(test_proxy_bad), cmocka_unit_test(test_proxy_read), cmocka_unit_test(test_passwd_line),
         cmocka_unit_test(test_hash),

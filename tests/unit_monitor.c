@@ -204,6 +204,11 @@ static const struct scenario {
     SCENARIO(scram_then_password, GRANTED),
 };
 
+static void do_nothing(void *ctx)
+{
+    (void)ctx;
+}
+
 static void run_greeter(void *ctx, const struct peer *peer, bool greeted, int in, int out, int channel)
 {
     (void)peer;
@@ -222,7 +227,7 @@ static enum outcome run(const struct scenario *s)
     struct peer peer = { .secure = true, .address = "local" };
     struct account account = { 0 };
     struct buf tag = { 0 }, pending = { 0 };
-    const struct monitor_hooks hooks = { run_greeter, NULL, &copy };
+    const struct monitor_hooks hooks = { .greet = run_greeter, .meanwhile = do_nothing, .ctx = &copy };
     int locker = -1;
     if (config_read(&c, conf, false, err, sizeof err) != 0)
         return STILL_ROOT;
