@@ -4,6 +4,7 @@
 #include "session/command.h"
 
 #include "base/mechanisms.h"
+#include "session/metadata.h"
 
 enum { GREET = STATE_GREET, AUTH = STATE_AUTH, ANY = STATE_GREET | STATE_AUTH };
 
@@ -22,6 +23,7 @@ static const struct capability {
     { "QRESYNC", AUTH, ENABLED_QRESYNC },
     { "UTF8=ACCEPT", AUTH, ENABLED_UTF8 },
     { "UIDONLY", AUTH, ENABLED_UIDONLY },
+    { "METADATA", 0, ENABLED_METADATA },         /* the command's row tells it */
     { "OBJECTID", AUTH, 0 },
     { "STATUS=SIZE", AUTH, 0 },
     { "SAVEDATE", AUTH, 0 },
@@ -89,5 +91,7 @@ enum outcome cmd_enable(struct session *s, struct parse *p)
     }
     io_puts(&s->io, "\r\n");
     s->io.utf8 = (s->enabled & (ENABLED_UTF8 | ENABLED_REV2)) != 0;
+    if (s->enabled & ENABLED_METADATA)
+        metadata_watch_begin(s);
     return OUTCOME_OK;
 }

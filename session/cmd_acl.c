@@ -142,7 +142,7 @@ enum outcome cmd_getacl(struct session *s, struct parse *p)
     if (rights_list(s->store, &name, &list, &n, &e) != 0)
         return store_no(s, &e);
     io_puts(&s->io, "* ACL ");
-    write_astring(&s->io, wire);
+    write_named(s, wire, name.text);
     for (size_t i = 0; i < n; i++) {
         write_identifier(s, list[i].who);
         write_rights(s, list[i].rights);
@@ -183,7 +183,7 @@ enum outcome cmd_listrights(struct session *s, struct parse *p)
     if (who_find(store_settings_of(s->store), identifier, &who, &e) != 0 || rights_choice(s->store, &name, who, &choice, &e) != 0)
         return store_no(s, &e);
     io_puts(&s->io, "* LISTRIGHTS ");
-    write_astring(&s->io, wire);
+    write_named(s, wire, name.text);
     io_puts(&s->io, " ");
     write_astring(&s->io, identifier);
     write_choice(s, &choice);
@@ -204,7 +204,7 @@ enum outcome cmd_myrights(struct session *s, struct parse *p)
     if (rights_mine(s->store, &name, &rights, &e) != 0)
         return store_no(s, &e);
     io_puts(&s->io, "* MYRIGHTS ");
-    write_astring(&s->io, wire);
+    write_named(s, wire, name.text);
     write_rights(s, rights);
     io_puts(&s->io, "\r\n");
     return OUTCOME_OK;

@@ -71,7 +71,7 @@ static enum step head(struct upload *u, bool uid, uint32_t *replaced)
     if (!numbers_allowed(u->s, uid))
         return upload_refuse(u, OUTCOME_BAD);
     if (mailbox_readonly(u->s->mailbox))
-        return upload_refuse(u, say(u->s, OUTCOME_NO, NULL, "The mailbox is read-only"));
+        return upload_refuse(u, say(u->s, OUTCOME_NO, "NOPERM", "The mailbox is read-only"));
     *replaced = uid_of(u->s, number, uid);
     if (*replaced == 0)
         return upload_refuse(u, say(u->s, uid ? OUTCOME_NO : OUTCOME_BAD, NULL, "No such message"));

@@ -331,17 +331,34 @@ enum outcome cmd_list(struct session *s, struct parse *p)
     return list(&r);
 }
 
-void list_normalized(struct session *s, struct str wire, const char *name, const char *attributes, bool always)
+/* old.n 0: without OLDNAME. */
+static void list_now(struct session *s, const char *name, const char *attributes, struct str old)
 {
-    const bool other = wire.n > 0 && !str_eq(wire, str_z(name));
-    if (!rev2(s) || !(other || always))
-        return;
     io_printf(&s->io, "* LIST (%s) \"/\" ", attributes);
     write_mailbox(&s->io, name);
-    if (other) {
+    if (old.n > 0) {
         io_puts(&s->io, " (\"OLDNAME\" (");
-        write_utf8(&s->io, wire);
+        write_utf8(&s->io, old);
         io_puts(&s->io, "))");
     }
     io_puts(&s->io, "\r\n");
+}
+
+static bool is_other(struct str wire, const char *name)
+{
+    return wire.n > 0 && !str_eq(wire, str_z(name));
+}
+
+void list_normalized(struct session *s, struct str wire, const char *name, const char *attributes, bool always)
+{
+    const bool other = is_other(wire, name);
+    if (rev2(s) && (other || always))
+        list_now(s, name, attributes, other ? wire : STR(""));
+}
+
+void list_renamed(struct session *s, struct str wire_from, const struct mailbox_name *from, struct str wire_to,
+                  const struct mailbox_name *to)
+{
+    if (rev2(s) && !from->inbox && (is_other(wire_from, from->text) || is_other(wire_to, to->text)))
+        list_now(s, to->text, "", wire_from);
 }

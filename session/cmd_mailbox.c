@@ -85,7 +85,7 @@ enum outcome cmd_rename(struct session *s, struct parse *p)
         return store_no(s, &e);
     notify_own_name(s, to.text);
     if (!directory)
-        list_normalized(s, wire_to, to.text, "", false);
+        list_renamed(s, wire_from, &from, wire_to, &to);
     if (selected)
         session_unselect(s, false);
     return OUTCOME_OK;

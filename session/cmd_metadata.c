@@ -258,6 +258,16 @@ static enum outcome metadata_no(struct session *s, const struct store_error *e)
     return e->code == STORE_LIMIT ? say(s, OUTCOME_NO, "METADATA TOOMANY", "%s", e->text) : store_no(s, e);
 }
 
+/* RFC 7162 section 3.2: an annotation of a mailbox is part of what its HIGHESTMODSEQ stands for. */
+static void raise_modseq(struct session *s, struct str mailbox)
+{
+    struct mailbox_name name;
+    struct store_error e;
+    if (mailbox.n > 0 && (names_parse(store_names(s->store), mailbox, &name, NULL, &e) != 0
+                          || mailbox_annotated(s->store, &name, &e) != 0))
+        log_error("%s: HIGHESTMODSEQ of %.*s: %s", s->user, (int)mailbox.n, mailbox.p, e.text);
+}
+
 enum outcome cmd_setmetadata(struct session *s, struct parse *p)
 {
     struct str wire;
@@ -287,8 +297,13 @@ enum outcome cmd_setmetadata(struct session *s, struct parse *p)
     }
     if (has_uses)
         count = add_uses(s, &a, name.text, uses, changes, count, &losers);
+    metadata_watch_tell(s);
     if (metadata_set(store_names(s->store), changes, count, &e) != 0)
         return metadata_no(s, &e);
+    metadata_watch_own(s);
+    for (size_t i = 0; i < count; i++)
+        if (i == 0 || !str_eq(changes[i].mailbox, changes[i - 1].mailbox))
+            raise_modseq(s, changes[i].mailbox);
     tell_losers(s, &a, losers);
     return OUTCOME_OK;
 }
@@ -298,8 +313,10 @@ enum outcome cmd_setmetadata(struct session *s, struct parse *p)
 void annotations_deleted(struct session *s, const struct mailbox_name *name)
 {
     struct store_error e;
+    metadata_watch_tell(s);
     if (metadata_delete(store_names(s->store), name->text, &e) != 0)
         log_error("%s: annotations of %s: %s", s->user, name->text, e.text);
+    metadata_watch_own(s);
 }
 
 enum outcome annotations_created(struct session *s, const struct mailbox_name *name, const struct create_use *use)
@@ -312,8 +329,10 @@ enum outcome annotations_created(struct session *s, const struct mailbox_name *n
     if (use->uses == 0)
         return OUTCOME_OK;
     if (annotations_load(s, true, &a, &e) == 0
-        && metadata_set(store_names(s->store), changes, add_uses(s, &a, name->text, use->uses, changes, 0, &losers), &e) == 0)
+        && metadata_set(store_names(s->store), changes, add_uses(s, &a, name->text, use->uses, changes, 0, &losers), &e) == 0) {
+        metadata_watch_own(s);
         return OUTCOME_OK;
+    }
     mailbox_delete(s->store, name, NULL);
     return store_no(s, &e);
 }
@@ -322,6 +341,7 @@ bool annotations_rename(struct session *s, const struct mailbox_name *from, cons
 {
     struct metadata_change c;
     struct store_error again;
+    metadata_watch_tell(s);
     if (metadata_rename(store_names(s->store), from->text, to->text, from->inbox, &c, e) != 0)
         return false;
     if (mailbox_rename(s->store, from, to, e) != 0) {
@@ -334,6 +354,7 @@ bool annotations_rename(struct session *s, const struct mailbox_name *from, cons
         return false;
     }
     const int rc = metadata_commit(&c, e);
+    metadata_watch_own(s);
     if (rc < 0 && !from->inbox && mailbox_rename(s->store, to, from, &again) == 0)
         return false;
     if (rc != 0)

@@ -43,7 +43,7 @@ enum outcome cmd_getquotaroot(struct session *s, struct parse *p)
     if (quota_of_mailbox(s->store, &name, roots, &n, &e) != 0)
         return store_no(s, &e);
     io_puts(&s->io, "* QUOTAROOT ");
-    write_astring(&s->io, wire);
+    write_named(s, wire, name.text);
     for (size_t i = 0; i < n; i++) {
         io_puts(&s->io, " ");
         write_string(&s->io, str_z(roots[i].name));

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "session/metadata.h"
 #include "session/notify.h"
 
 enum {
@@ -184,7 +185,7 @@ static const struct command *find_command(struct str name)
 static const struct command *look(struct session *s, const struct buf *line, struct str *tag, struct parse *rest)
 {
     struct str name;
-    *rest = (struct parse){ .at = line->data, .end = line->data + line->len, .arena = s->arena };
+    *rest = (struct parse){ .at = line->data, .end = line->data + line->len, .arena = s->arena, .utf8 = s->io.utf8 };
     *tag = (struct str){ NULL, 0 };
     if (!parse_tag(rest, tag) || !parse_sp(rest)) {
         *tag = (struct str){ NULL, 0 };
@@ -408,6 +409,8 @@ static void one_command(struct session *s, struct buf *line)
     s->progress_at = INT64_MAX;
     if (s->state == STATE_SELECTED && c != NULL && outcome != OUTCOME_BAD && outcome != OUTCOME_SILENT && !busy)
         session_sync(s, s->expunge_allowed);
+    if (s->state != STATE_LOGOUT && outcome != OUTCOME_BAD && outcome != OUTCOME_SILENT)
+        metadata_watch_tell(s);
     if (s->state == STATE_SELECTED) {
         tell_limit(s, outcome);
         tell_highestmodseq(s, outcome);

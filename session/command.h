@@ -16,7 +16,8 @@ enum outcome {
 };
 /* What the client has switched on (RFC 5161). */
 enum enabled {
-    ENABLED_CONDSTORE = 1, ENABLED_QRESYNC = 2 | ENABLED_CONDSTORE, ENABLED_UTF8 = 4, ENABLED_REV2 = 8, ENABLED_UIDONLY = 16
+    ENABLED_CONDSTORE = 1, ENABLED_QRESYNC = 2 | ENABLED_CONDSTORE, ENABLED_UTF8 = 4, ENABLED_REV2 = 8, ENABLED_UIDONLY = 16,
+    ENABLED_METADATA = 32
 };
 struct session {
     struct io io;
@@ -43,6 +44,7 @@ struct session {
     bool tell_modseq;                /* the tagged OK gets HIGHESTMODSEQ, once all is told */
     struct buf vanished;             /* UIDs (uint32_t) that the running sync found gone: for VANISHED */
     struct notify *notify;           /* NOTIFY is in use (notify.h) */
+    struct metadata_watch *metadata_watch;       /* METADATA is enabled (metadata.h) */
     uint32_t limit_uid;              /* message-limit left messages below this one out */
     int64_t began;                   /* io_now_ms: the running command */
     int64_t progress_at;             /* io_now_ms: the next INPROGRESS is due */
@@ -104,6 +106,8 @@ void write_string(struct io *io, struct str text);           /* quoted or litera
 void write_nstring(struct io *io, struct str text);          /* NIL for .p NULL */
 void write_astring(struct io *io, struct str text);
 void write_mailbox(struct io *io, const char *name);         /* UTF-8 name in modified UTF-7 */
+/* The mailbox that a command named: as the client wrote it (wire.p NULL: it did not); where names are UTF-8, as it is known here. */
+void write_named(struct session *s, struct str wire, const char *name);
 void write_mailbox_flags(struct session *s);                 /* untagged FLAGS and PERMANENTFLAGS */
 void write_flags(struct session *s, unsigned flags, uint64_t keywords, bool recent);   /* "(...)" */
 /* Name on the wire to the store's. False: say() was called. */
@@ -126,6 +130,9 @@ int write_status(struct session *s, const struct mailbox_name *name, struct str 
 /* IMAP4rev2: a LIST response that says which name was made of the one that the client wrote (RFC 9051 section 6.3.9.7); also if they
  * are the same, with always. */
 void list_normalized(struct session *s, struct str wire, const char *name, const char *attributes, bool always);
+/* The same after RENAME, if either name was made another (RFC 9051 section 6.3.6). INBOX stays, and is not told of. */
+void list_renamed(struct session *s, struct str wire_from, const struct mailbox_name *from, struct str wire_to,
+                  const struct mailbox_name *to);
 /* A mailbox name in UTF-8, quoted if need be. */
 void write_utf8(struct io *io, struct str text);
 /* "* VANISHED (EARLIER) set" for what of `within` (NULL: anything) went after `above`. 0 or -1. */

@@ -100,7 +100,7 @@ static void write_item(struct fetching *f, const struct message *msg, const stru
     case FETCH_BODY:
     case FETCH_BODYSTRUCTURE:
         io_puts(io, item->type == FETCH_BODY ? "BODY " : "BODYSTRUCTURE ");
-        write_body(io, root, item->type == FETCH_BODYSTRUCTURE);
+        write_body(io, root, item->type == FETCH_BODYSTRUCTURE, rev2(s));
         break;
     case FETCH_PREVIEW:
         f->broken = !write_preview(s, msg, item, structure_for, f, e);

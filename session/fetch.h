@@ -46,7 +46,8 @@ bool section_parse(struct parse *p, struct fetch_item *item);
 int section_octets(struct mailbox *m, const struct message *msg, const struct mime_part *root, const struct fetch_item *item,
                    bool (*give)(void *ctx, const char *octets, size_t n), void *ctx, struct store_error *e);
 void write_envelope(struct io *io, const struct mime_envelope *e);
-void write_body(struct io *io, const struct mime_part *part, bool extended);
+/* global: message/global has an envelope and a body, as message/rfc822 has (RFC 9051); a client of RFC 3501 expects none. */
+void write_body(struct io *io, const struct mime_part *part, bool extended, bool global);
 /* One BODY[section] with its name; fields: the message's that are kept, or .p NULL. False: the content could not be read; the response
  * is then unfinished. */
 bool write_section(struct session *s, const struct message *msg, const struct mime_part *root, const struct fetch_item *item,

@@ -83,14 +83,14 @@ static void write_extension(struct io *io, const struct mime_part *part)
     write_nstring(io, part->location);
 }
 
-static void write_multipart(struct io *io, const struct mime_part *part, bool extended)
+static void write_multipart(struct io *io, const struct mime_part *part, bool extended, bool global)
 {
     io_puts(io, "(");
     if (part->part_count == 0)                   /* the grammar wants one: an empty text part, as peers answer */
         io_puts(io, extended ? "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL)"
                 : "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0)");
     for (size_t i = 0; i < part->part_count; i++)
-        write_body(io, &part->parts[i], extended);
+        write_body(io, &part->parts[i], extended, global);
     io_puts(io, " ");
     write_string(io, part->subtype);
     if (extended) {
@@ -101,10 +101,10 @@ static void write_multipart(struct io *io, const struct mime_part *part, bool ex
     io_puts(io, ")");
 }
 
-void write_body(struct io *io, const struct mime_part *part, bool extended)
+void write_body(struct io *io, const struct mime_part *part, bool extended, bool global)
 {
     if (str_ieq(part->type, STR("multipart"))) {
-        write_multipart(io, part, extended);
+        write_multipart(io, part, extended, global);
         return;
     }
     io_puts(io, "(");
@@ -121,13 +121,13 @@ void write_body(struct io *io, const struct mime_part *part, bool extended)
     write_string(io, part->encoding);
     io_puts(io, " ");
     io_number(io, part->body_size);
-    const bool message = str_ieq(part->type, STR("message")) && str_ieq(part->subtype, STR("rfc822")) && part->part_count == 1
+    const bool message = mime_is_message(part) && (global || str_ieq(part->subtype, STR("rfc822"))) && part->part_count == 1
         && part->parts[0].envelope != NULL;
     if (message) {
         io_puts(io, " ");
         write_envelope(io, part->parts[0].envelope);
         io_puts(io, " ");
-        write_body(io, &part->parts[0], extended);
+        write_body(io, &part->parts[0], extended, global);
     }
     if (message || str_ieq(part->type, STR("text"))) {
         io_puts(io, " ");

@@ -1,9 +1,26 @@
 /*
  * IDLE (RFC 2177): waits for the client or a change, whichever comes first.
  */
+#include "session/metadata.h"
 #include "session/notify.h"
 
-enum { IDLE_RETRY = 20 };            /* ms, after a change while another program still holds the mailbox */
+enum {
+    IDLE_RETRY = 20,                 /* ms, after a change while another program still holds the mailbox */
+    METADATA_EVERY = 2000            /* ms: with ENABLE METADATA the annotations are looked at so often */
+};
+
+/* As io_wait; meanwhile annotations that others change are told. */
+static enum io_status wait_telling(struct session *s, int other, int timeout)
+{
+    for (int left = timeout; s->metadata_watch != NULL && left > METADATA_EVERY; left -= METADATA_EVERY) {
+        const enum io_status status = io_wait(&s->io, other, METADATA_EVERY);
+        if (status != IO_TIMEOUT)
+            return status;
+        metadata_watch_tell(s);
+        timeout = left - METADATA_EVERY;
+    }
+    return io_wait(&s->io, other, timeout);
+}
 
 /* Until there is input: IO_OK; or the session ends. */
 static enum io_status wait_for_done(struct session *s, bool told)
@@ -16,8 +33,8 @@ static enum io_status wait_for_done(struct session *s, bool told)
         return status == IO_OK ? io_wait(&s->io, -1, timeout) : status;
     }
     for (;;) {
-        const enum io_status status = io_wait(&s->io, s->mailbox != NULL ? mailbox_watch(s->mailbox) : -1,
-                                              told ? timeout : IDLE_RETRY);
+        const enum io_status status = wait_telling(s, s->mailbox != NULL ? mailbox_watch(s->mailbox) : -1,
+                                                   told ? timeout : IDLE_RETRY);
         if (s->mailbox == NULL || !(status == IO_OTHER || (status == IO_TIMEOUT && !told)))
             return status;
         mailbox_watch_clear(s->mailbox);

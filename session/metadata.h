@@ -16,6 +16,15 @@ bool parse_entry_names(struct parse *p, struct str **names, size_t *n);
 /* Untagged METADATA with the value, or NIL, of each of these entries. mailbox: as the store has it, "" the server. */
 void write_metadata(struct session *s, const struct annotations *a, const char *mailbox, const struct str *names, size_t n);
 
+/* ENABLE METADATA (RFC 5464 section 4.4): from now on the client is told, by METADATA responses without values, which annotations
+ * others have changed. s->metadata_watch is NULL until then, and the others do nothing. */
+void metadata_watch_begin(struct session *s);
+/* Tells what others have changed since; before a change of the client's own, too. */
+void metadata_watch_tell(struct session *s);
+/* The client itself has just changed something: it is not told of that. */
+void metadata_watch_own(struct session *s);
+void metadata_watch_free(struct metadata_watch *w);
+
 /* Options of GETMETADATA, and what it asks for. */
 enum metadata_depth { DEPTH_0, DEPTH_1, DEPTH_INFINITY };
 struct getmetadata {

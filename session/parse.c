@@ -8,6 +8,7 @@
 
 #include "store/date.h"
 #include "store/store.h"
+#include "store/text.h"
 
 static size_t left(const struct parse *p)
 {
@@ -98,6 +99,8 @@ static bool parse_quoted(struct parse *p, struct str *out)
             c++;
         text[n++] = *c;
     }
+    if (p->utf8 && !text_is_utf8((struct str){ text, n }))
+        return false;
     p->at = at + 1;
     *out = (struct str){ text, n };
     return true;

@@ -12,6 +12,7 @@
 struct parse {
     const char *at, *end;
     struct arena *arena;
+    bool utf8;                       /* the client may send UTF-8 in quoted strings: other octets are refused there (RFC 6855 section 3) */
 };
 bool parse_char(struct parse *p, char c);
 bool parse_sp(struct parse *p);                           /* exactly one space */

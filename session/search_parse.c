@@ -112,6 +112,8 @@ static bool take_set(struct searching *x, struct search_key *out, bool uid)
         return false;
     }
     const bool fixed = !uid && x->s->numbers_fixed;
+    if (!uid)                                    /* UID SEARCH by numbers changes none of them (RFC 7162 section 3.2.10.2) */
+        x->s->expunge_allowed = false;
     out->type = uid || fixed ? SEARCH_UID : SEARCH_SEQ;
     out->ranges = arena_alloc(x->s->arena, (set.n + 1) * sizeof *out->ranges);
     out->range_count = set.n;

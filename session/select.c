@@ -13,6 +13,7 @@ struct resync {
     uint32_t validity;
     uint64_t modseq;
     bool some;                           /* known UIDs were named */
+    bool numbers;                        /* there is sequence match data */
     struct set known;
     struct set seqs, uids;               /* sequence match data */
 };
@@ -39,6 +40,7 @@ static bool parse_resync(struct parse *p, struct resync *r)
         if (!sets && !known_set(p, &r->known))
             return false;
         r->some = !sets;
+        r->numbers = sets || (p->at < p->end && *p->at == ' ');
         if ((sets || parse_sp(p)) && (!parse_char(p, '(') || !known_set(p, &r->seqs) || !parse_sp(p) || !known_set(p, &r->uids)
                                       || !parse_char(p, ')')))
             return false;
@@ -165,6 +167,8 @@ static enum outcome open_mailbox(struct session *s, struct parse *p, bool readon
         return bad_arguments(s, readonly ? "EXAMINE mailbox [(parameters)]" : "SELECT mailbox [(parameters)]");
     if (r.wanted && !qresync(s))
         return say(s, OUTCOME_BAD, NULL, "ENABLE QRESYNC first");
+    if (!numbers_allowed(s, !r.numbers))
+        return OUTCOME_BAD;
     if (s->mailbox != NULL) {
         session_unselect(s, true);
         untagged(s, "OK [CLOSED] The mailbox that was selected is closed");

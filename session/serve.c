@@ -9,6 +9,7 @@
 
 #include "base/octets.h"
 #include "base/log.h"
+#include "session/metadata.h"
 #include "session/notify.h"
 #include "session/results.h"
 
@@ -136,6 +137,7 @@ int session_run(const struct session_settings *settings)
     log_end(&s, settings->address, began);
     io_free(&s.io);
     notify_free(s.notify);
+    metadata_watch_free(s.metadata_watch);
     buf_free(&s.vanished);
     buf_free(&s.saved);
     arena_free(s.arena);
@@ -289,6 +291,14 @@ void write_mailbox(struct io *io, const char *name)
     utf8_to_utf7(&wire, str_z(name));
     write_astring(io, buf_str(&wire));
     buf_free(&wire);
+}
+
+void write_named(struct session *s, struct str wire, const char *name)
+{
+    if (wire.p != NULL && !s->io.utf8)
+        write_astring(&s->io, wire);
+    else
+        write_mailbox(&s->io, name);
 }
 
 /* ---- names and numbers -------------------------------------------------------------------------------------------- */

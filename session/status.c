@@ -86,10 +86,7 @@ int write_status(struct session *s, const struct mailbox_name *name, struct str 
             && mailbox_deleted_storage(s->store, name, &deleted_storage, e) != 0)
             return -1;
     io_puts(&s->io, "* STATUS ");
-    if (wire.p != NULL && !s->io.utf8)
-        write_astring(&s->io, wire);
-    else
-        write_mailbox(&s->io, name->text);
+    write_named(s, wire, name->text);
     io_puts(&s->io, " (");
     for (size_t i = 0; i < items->n; i++) {
         const struct status_row *row = &status_rows[items->rows[i]];

@@ -180,5 +180,7 @@ int mailbox_copy(struct mailbox *m, const uint32_t *seqs, size_t n, const struct
 int mailbox_create(struct store *s, const struct mailbox_name *name, bool directory, struct store_error *e);
 int mailbox_delete(struct store *s, const struct mailbox_name *name, struct store_error *e);
 int mailbox_rename(struct store *s, const struct mailbox_name *from, const struct mailbox_name *to, struct store_error *e);
+/* An annotation of the mailbox has changed: its HIGHESTMODSEQ is another from now on (RFC 7162 section 3.2). */
+int mailbox_annotated(struct store *s, const struct mailbox_name *name, struct store_error *e);
 struct names *store_names(struct store *s);
 #endif

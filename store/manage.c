@@ -1,5 +1,5 @@
 /*
- * CREATE, DELETE and RENAME: the file and what the index knows of it.
+ * CREATE, DELETE and RENAME: the file and what the index knows of it; and what the index notes of annotations.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -77,4 +77,22 @@ int mailbox_rename(struct store *s, const struct mailbox_name *from, const struc
         return -1;
     }
     return index_commit(&t, e);
+}
+
+int mailbox_annotated(struct store *s, const struct mailbox_name *name, struct store_error *e)
+{
+    struct index_txn t;
+    struct box_record rec;
+    uint64_t id = 0;
+    if (index_begin(s->index, true, &t, e) != 0)
+        return -1;
+    int have = index_find(&t, name->text, false, &id, e) != 0 ? -1 : id == 0 ? 0 : index_get_box(&t, id, &rec, e);
+    if (have == 1) {
+        rec.highestmodseq++;
+        have = index_put_box(&t, &rec, e) == 0 ? 1 : -1;
+    }
+    if (have == 1)
+        return index_commit(&t, e);
+    index_abort(&t);
+    return have;                         /* 0: not in the index yet, so nobody has been told of a MODSEQ */
 }

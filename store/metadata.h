@@ -30,6 +30,9 @@ struct metadata {
 bool metadata_name_valid(struct str name, bool whole);
 /* What the file holds now, in the arena; empty if there is none. 0 or -1. */
 int metadata_load(const struct names *n, struct arena *a, struct metadata *out, struct store_error *e);
+/* Which file it is that holds them: another one, other bytes. All 0 if there is none. */
+struct metadata_stamp { uint64_t inode, size, seconds, nanoseconds; };
+void metadata_stamp(const struct names *n, struct metadata_stamp *out);
 /* The value, .p NULL if there is none. */
 struct str metadata_get(const struct metadata *m, const char *mailbox, struct str name);
 /* The entries of one mailbox: *n of them from the one returned (NULL: none). */

@@ -67,6 +67,19 @@ int metadata_load(const struct names *n, struct arena *a, struct metadata *out, 
     return rc < 0 ? -1 : 0;
 }
 
+void metadata_stamp(const struct names *n, struct metadata_stamp *out)
+{
+    struct stat st;
+    *out = (struct metadata_stamp){ .inode = 0 };
+    const int home = open_home(n);
+    if (home < 0)
+        return;
+    if (fstatat(home, file_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        *out = (struct metadata_stamp){ .inode = st.st_ino, .size = (uint64_t)st.st_size, .seconds = (uint64_t)st.st_mtim.tv_sec,
+                                        .nanoseconds = (uint64_t)st.st_mtim.tv_nsec };
+    close(home);
+}
+
 static int write_all(int fd, const struct buf *text)
 {
     for (size_t at = 0; at < text->len;) {

@@ -121,6 +121,11 @@ static void default_charset(struct mime_part *part, struct arena *a)
     part->params = params;
 }
 
+bool mime_is_message(const struct mime_part *part)
+{
+    return str_ieq(part->type, STR("message")) && (str_ieq(part->subtype, STR("rfc822")) || str_ieq(part->subtype, STR("global")));
+}
+
 /* What RFC 2045 section 5.2 and RFC 2046 section 5.1.5 say of fields that are not there. */
 static void defaults(struct mime_parser *p, struct mime_part *part)
 {
@@ -154,9 +159,9 @@ static void header_end(struct mime_parser *p, uint64_t end, uint64_t line_ends)
         top->boundary = mime_param_get(part->params, part->param_count, STR("boundary"));
         if (top->boundary.n > BOUNDARY_MAX) top->boundary.n = BOUNDARY_MAX;
         if (top->boundary.n) p->boundaries++;
-    } else if (str_ieq(part->type, STR("message")) && str_ieq(part->subtype, STR("rfc822"))) {
+    } else if (mime_is_message(part)) {
         part->type = STR("message");
-        part->subtype = STR("rfc822");
+        part->subtype = str_ieq(part->subtype, STR("global")) ? STR("global") : STR("rfc822");
         push(p, end, true);
     }
 }

@@ -22,8 +22,8 @@ struct mime_envelope {                        /* RFC 3501 section 7.4.2; the def
 };
 struct mime_param { struct str name, value; };          /* RFC 2231 continuations joined as RFC 2231 says; charset kept */
 struct mime_part {
-    struct str type, subtype;                 /* as written (message/rfc822: in small letters); defaults text/plain,
-                                                 message/rfc822 in a digest */
+    struct str type, subtype;                 /* as written (message/rfc822, message/global: in small letters); defaults
+                                                 text/plain, message/rfc822 in a digest */
     struct mime_param *params; size_t param_count;        /* of text: with charset, "us-ascii" where none is named */
     struct str id, description, encoding;     /* encoding "7bit" by default */
     struct str md5, disposition;              /* disposition NIL if absent */
@@ -33,9 +33,11 @@ struct mime_part {
     uint64_t header_offset, header_size;      /* the part's MIME header with its blank line; of part "" the message header */
     uint64_t body_offset, body_size;
     uint32_t lines;                           /* line ends within the body (an unfinished last line is not counted) */
-    struct mime_part *parts; size_t part_count;   /* multipart: its parts; message/rfc822: exactly one, the message's root */
-    struct mime_envelope *envelope;           /* of the message root and of each message/rfc822's root part, else NULL */
+    struct mime_part *parts; size_t part_count;   /* multipart: its parts; a message: exactly one, the message's root */
+    struct mime_envelope *envelope;           /* of the message root and of each message's root part, else NULL */
 };
+/* Is it message/rfc822 or message/global (RFC 6532 section 3.7)? */
+bool mime_is_message(const struct mime_part *part);
 enum { MIME_DEPTH = 100, MIME_PARTS = 10000, MIME_HEADER = 1 << 20 };  /* beyond: the rest is taken as body octets; header
                                               fields over MIME_HEADER octets together are cut for the structure only */
 

@@ -213,11 +213,13 @@ static void get_part(struct unpacker *u, struct mime_part *p, unsigned depth)
     for (size_t i = 0; i < p->part_count && !u->bad; i++) get_part(u, &p->parts[i], depth + 1);
 }
 
-/* The session relies on these: a message has one child with an envelope, ranges lie within 63 bits. */
+/* The session relies on these: a message has one child with an envelope, ranges lie within 63 bits. message/global without one was
+ * packed when it was no message here: it is made anew. */
 static bool sane(const struct mime_part *p)
 {
-    const bool message = str_ieq(p->type, STR("message")) && str_ieq(p->subtype, STR("rfc822"));
+    const bool message = mime_is_message(p);
 
+    if (message && p->part_count == 0 && !str_ieq(p->subtype, STR("rfc822"))) return false;
     if ((p->header_offset | p->header_size | p->body_offset | p->body_size) >> 62) return false;
     if (message && (p->part_count > 1 || (p->part_count == 1 && !p->parts[0].envelope))) return false;
     for (size_t i = 0; i < p->part_count; i++)

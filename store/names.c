@@ -127,7 +127,8 @@ static const char *wrong_name(const char *text)
     if (text[0] == '/' || text[0] == '~')
         return "a path from elsewhere";
     for (const unsigned char *p = (const unsigned char *)text; *p != 0; p++)
-        if (*p < ' ' || *p == 0x7f || (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0))
+        if (*p < ' ' || *p == 0x7f || (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+            || (*p == 0xe2 && p[1] == 0x80 && (p[2] == 0xa8 || p[2] == 0xa9)))       /* U+2028, U+2029: RFC 6855 section 3 */
             return "a control character";
     for (const char *p = text;;) {
         const size_t n = strcspn(p, "/");

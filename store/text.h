@@ -23,6 +23,8 @@ void charset_cache_delete(struct charset_cache *c);                /* also NULL 
 enum collation { COLLATE_CASEMAP, COLLATE_ASCII, COLLATE_OCTET };
 /* Appends the form for comparing: equality, order and substrings of texts are those of their forms' octets. A text
  * that is not UTF-8 stays as it is (RFC 5051 section 2, step 1b). */
+/* Is it well-formed UTF-8? */
+bool text_is_utf8(struct str s);
 void text_fold(enum collation collation, struct buf *out, struct str utf8);
 
 /* A substring being looked for; text is UTF-8. */

@@ -182,7 +182,7 @@ size_t fold_feed(enum collation collation, struct buf *out, const char *in, size
     return end;
 }
 
-static bool is_utf8(struct str s)
+bool text_is_utf8(struct str s)
 {
     utf8proc_int32_t c;
     utf8proc_ssize_t n;
@@ -195,7 +195,7 @@ static bool is_utf8(struct str s)
 
 void text_fold(enum collation collation, struct buf *out, struct str utf8)
 {
-    if (collation == COLLATE_CASEMAP && !is_utf8(utf8)) collation = COLLATE_OCTET;
+    if (collation == COLLATE_CASEMAP && !text_is_utf8(utf8)) collation = COLLATE_OCTET;
     fold_feed(collation, out, utf8.p, utf8.n, true);
 }
 

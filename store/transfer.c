@@ -21,7 +21,7 @@ int append_begin(struct store *s, const struct mailbox_name *name, struct append
     struct store_error own;
     const unsigned there = names_look(s->names, name, e != NULL ? e : &own);     /* says why it is not */
     if (!(there & NAME_SELECTABLE) && !name->inbox)
-        return there == 0 ? -1 : store_fail(e, STORE_NONEXISTENT, 0, "%s is a directory", name->text);
+        return there == 0 ? -1 : store_fail(e, STORE_CANNOT, 0, "%s is a directory", name->text);
     *out = xcalloc(1, sizeof **out);
     delivery_init(&(*out)->d, s, name);
     return 0;
@@ -188,7 +188,7 @@ int mailbox_copy(struct mailbox *m, const uint32_t *seqs, size_t n, const struct
     if (moving && m->readonly)
         return store_fail(e, STORE_NOPERM, 0, "%s is read-only", m->box.name.text);
     if (!to->inbox && !((there = names_look(m->box.store->names, to, e != NULL ? e : &own)) & NAME_SELECTABLE))
-        return there == 0 ? -1 : store_fail(e, STORE_NONEXISTENT, 0, "%s is a directory", to->text);
+        return there == 0 ? -1 : store_fail(e, STORE_CANNOT, 0, "%s is a directory", to->text);
     delivery_init(&d, m->box.store, to);
     uint32_t *uids = xreallocarray(NULL, n + 1, sizeof *uids);
     int rc = delivery_collect(&d, m, seqs, n, uids, count, e);

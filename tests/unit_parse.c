@@ -52,6 +52,15 @@ static void strings(void **state)
         assert_false(parse_astring(&p, &out));
         assert_ptr_equal(p.at, at);
     }
+    static const struct { const char *text; bool good; } quoted[] = {
+        { "\"Caf\xc3\xa9\"", true }, { "\"Caf\xe9\"", false }, { "\"\xc0\x80\"", false }, { "\"\xed\xa0\x80\"", false },
+        { "\"\xf0\x9f\x98\x80\"", true }, { "\"\xf0\x9f\x98\"", false } };
+    for (size_t i = 0; i < sizeof quoted / sizeof *quoted; i++) {
+        struct parse p = of(quoted[i].text), strict = p;
+        strict.utf8 = true;
+        assert_true(parse_string(&p, &out));
+        assert_int_equal(parse_string(&strict, &out), quoted[i].good);
+    }
 }
 
 static void sets(void **state)
