@@ -194,13 +194,22 @@ struct field_search {
     bool found;
 };
 
+/* Of these ENVELOPE has the words with one space between them. */
+static bool is_phrase(struct str field)
+{
+    static const char *const names[] = { "Subject", "From", "To", "Cc", "Bcc" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (str_ieq(field, str_z(names[i]))) return true;
+    return false;
+}
+
 static int match_field(void *ctx, struct str name, struct str value, struct str whole)
 {
     struct field_search *f = ctx;
     (void)whole;
     if (name.n != f->key->field.n || !str_ieq(name, f->key->field)) return 0;
     f->found = true;
-    for (size_t i = 0; i < f->key->needle_count; i++) f->found &= text_needle_in_header(f->key->needles[i], value);
+    for (size_t i = 0; i < f->key->needle_count; i++) f->found &= text_needle_in_header(f->key->needles[i], value, is_phrase(name));
     return f->found;
 }
 
