@@ -52,15 +52,16 @@ static enum outcome search_here(struct session *s, struct str charset, struct st
         buf_free(&seqs);
         return store_no(s, &e);
     }
-    struct mailbox_status st;
-    mailbox_info(s->mailbox, &st);
+    unsigned char *const scores = r->options & RETURN_RELEVANCY ? relevancy(s, &program) : NULL;
     const struct found f = { .seqs = (uint32_t *)(void *)seqs.data, .n = seqs.len / sizeof(uint32_t), .uid = true,
-                             .modseq = search_uses(&program, SEARCH_MODSEQ), .mailbox = mailbox_name_of(s->mailbox),
-                             .uidvalidity = st.uidvalidity };
+                             .modseq = search_uses(&program, SEARCH_MODSEQ), .scores = scores, .correlators = true };
     if (f.n > 0)
         write_results(s, r, &f);
     else if (r->options & RETURN_SAVE)
         buf_clear(&s->saved);
+    if (r->options & RETURN_UPDATE)
+        context_add(s, charset, keys, r, &f);
+    free(scores);
     buf_free(&seqs);
     io_relieve(&s->io);
     return OUTCOME_OK;
@@ -96,41 +97,63 @@ static bool parse_sources(struct session *s, struct parse *p, struct mailbox_fil
     return parse_char(p, ')') && parse_sp(p);
 }
 
-enum outcome cmd_esearch(struct session *s, struct parse *p)
+/* The keys are right or not, whatever mailboxes there are. A use of MODSEQ is one of CONDSTORE. */
+static bool keys_right(struct session *s, struct str charset, struct str keys, enum outcome *outcome)
 {
-    static const char usage[] = "ESEARCH [IN (mailboxes)] [RETURN (options)] [CHARSET charset] keys";
-    struct mailbox_filter sources[SOURCES];
+    struct parse p = { .at = keys.p, .end = keys.p + keys.n, .arena = s->arena };
+    struct search_key program;
+    if (!search_parse(s, &p, charset, &program, outcome))
+        return false;
+    if (search_uses(&program, SEARCH_MODSEQ))
+        session_use_condstore(s);
+    return true;
+}
+
+static enum outcome search_sources(struct session *s, struct parse *p, struct mailbox_filter *sources, size_t n,
+                                   struct return_options *r)
+{
     struct names_found names = { .s = s };
-    struct return_options r;
     struct store_error e;
     struct str charset;
-    size_t n = 0;
     bool selected = false, others = false;
     enum outcome outcome = OUTCOME_OK;
-    if (!parse_sp(p) || !parse_sources(s, p, sources, &n) || !parse_return_options(s, p, &r))
-        return bad_arguments(s, usage);
-    if (!parse_charset(s, p, &charset, &outcome))
-        return outcome;
-    if (n == 0)
-        sources[n++].kind = FILTER_SELECTED;
     for (size_t i = 0; i < n; i++) {
         selected |= sources[i].kind == FILTER_SELECTED;
         others |= sources[i].kind != FILTER_SELECTED;
     }
     if (selected && s->mailbox == NULL)
         return say(s, OUTCOME_BAD, NULL, "Select a mailbox first");
-    if ((r.options & (RETURN_SAVE | RETURN_UPDATE)) && (others || !selected))
+    if ((r->options & (RETURN_SAVE | RETURN_UPDATE)) && (others || !selected))
         return say(s, OUTCOME_BAD, NULL, "SAVE and UPDATE are for the selected mailbox alone");
-    r.given = true;
+    if (!parse_charset(s, p, &charset, &outcome))
+        return outcome;
     const struct str keys = { p->at, (size_t)(p->end - p->at) };
+    if (!keys_right(s, charset, keys, &outcome))
+        return outcome;
+    if ((r->options & RETURN_UPDATE) && !context_tag_free(s))
+        return OUTCOME_BAD;
     if (selected)
         add_name(&names, mailbox_name_of(s->mailbox));
     for (size_t i = 0; i < n; i++)
         if (sources[i].kind != FILTER_SELECTED && filter_each(s, &sources[i], add_name, &names, &e) != 0)
             return store_no(s, &e);
     for (size_t i = 0; i < names.n && outcome == OUTCOME_OK && !s->io.failed; i++)
-        outcome = selected && i == 0 ? search_here(s, charset, keys, &r) : search_there(s, names.list[i], charset, keys, &r);
-    if (names.n == 0 && outcome == OUTCOME_OK && keys.n == 0)
-        return bad_arguments(s, usage);
+        outcome = selected && i == 0 ? search_here(s, charset, keys, r) : search_there(s, names.list[i], charset, keys, r);
+    return outcome;
+}
+
+enum outcome cmd_esearch(struct session *s, struct parse *p)
+{
+    struct mailbox_filter sources[SOURCES];
+    struct return_options r;
+    size_t n = 0;
+    if (!parse_sp(p) || !parse_sources(s, p, sources, &n) || !parse_return_options(s, p, &r))
+        return bad_arguments(s, "ESEARCH [IN (mailboxes)] [RETURN (options)] [CHARSET charset] keys");
+    if (n == 0)
+        sources[n++].kind = FILTER_SELECTED;
+    r.given = true;
+    const enum outcome outcome = search_sources(s, p, sources, n, &r);
+    if (outcome == OUTCOME_NO && (r.options & RETURN_SAVE))
+        buf_clear(&s->saved);                    /* RFC 5182 section 2.1 */
     return outcome;
 }

@@ -214,11 +214,29 @@ static void select_subscribed(struct gathering *g, struct entries *out)
 
 /* ---- telling ------------------------------------------------------------------------------------------------------ */
 
-static void add_word(struct buf *to, const char *word)
+void list_add_word(struct buf *to, const char *word)
 {
     if (to->len > 0)
         buf_addc(to, ' ');
     buf_puts(to, word);
+}
+
+void list_add_uses(unsigned uses, struct buf *to)
+{
+    if (uses == 0)
+        return;
+    list_add_word(to, "");
+    special_use_text(uses, to);
+}
+
+void list_attributes(const char *name, unsigned there, struct buf *out)
+{
+    if (there == 0)
+        list_add_word(out, "\\NonExistent");
+    else if (there & NAME_SELECTABLE)
+        list_add_word(out, strcmp(name, "INBOX") == 0 ? "\\HasNoChildren" : "\\NoInferiors \\HasNoChildren");
+    else
+        list_add_word(out, there & NAME_HAS_CHILDREN ? "\\Noselect \\HasChildren" : "\\Noselect \\HasNoChildren");
 }
 
 /* Plain LIST tells special uses too (RFC 6154 section 2): clients that know no LIST-EXTENDED look for them there. */
@@ -230,21 +248,11 @@ static bool tells_uses(const struct list_request *r)
 static void attributes_text(const struct gathering *g, const struct entry *e, struct buf *out)
 {
     const bool subscribed = (g->r->selection & SELECT_SUBSCRIBED) || (g->r->returning & RETURN_SUBSCRIBED);
-    if (e->attributes == 0)
-        add_word(out, "\\NonExistent");
-    else if (e->attributes & NAME_SELECTABLE)
-        add_word(out, strcmp(e->name, "INBOX") == 0 ? "\\HasNoChildren" : "\\NoInferiors \\HasNoChildren");
-    else
-        add_word(out, e->attributes & NAME_HAS_CHILDREN ? "\\Noselect \\HasChildren" : "\\Noselect \\HasNoChildren");
+    list_attributes(e->name, e->attributes, out);
     if (subscribed && (e->selected || !(g->r->selection & SELECT_SUBSCRIBED)) && find(&g->subscribed, e->name) != NULL)
-        add_word(out, "\\Subscribed");
-    if (tells_uses(g->r)) {
-        const unsigned uses = special_uses_of(&g->r->annotations.uses, e->name);
-        if (uses != 0) {
-            add_word(out, "");
-            special_use_text(uses, out);
-        }
-    }
+        list_add_word(out, "\\Subscribed");
+    if (tells_uses(g->r))
+        list_add_uses(special_uses_of(&g->r->annotations.uses, e->name), out);
 }
 
 static void write_list(struct session *s, const char *attributes, const struct entry *e)
@@ -267,7 +275,7 @@ static void tell(const struct gathering *g, const struct entry *e)
         && (names_parse(store_names(s->store), str_z(e->name), &name, NULL, &error) != 0
             || write_status(s, &name, (struct str){ NULL, 0 }, &g->r->status, &error) != 0)) {
         s->io.output.len = start;            /* RFC 5819: it cannot be selected, so it says */
-        add_word(&attributes, "\\Noselect");
+        list_add_word(&attributes, "\\Noselect");
         write_list(s, attributes.data, e);
     }
     buf_free(&attributes);

@@ -18,13 +18,20 @@ static enum outcome uid_move(struct session *s, struct parse *p, bool uid)
     return run_copy(s, p, uid, true);
 }
 
+/* RFC 7377 has no UID ESEARCH in its grammar, but in the examples of section 2; ESEARCH goes by UID anyway. */
+static enum outcome uid_esearch(struct session *s, struct parse *p, bool uid)
+{
+    (void)uid;
+    return cmd_esearch(s, p);
+}
+
 /* The commands that go by UID, too. */
 static enum outcome run_by_uid(struct session *s, struct str name, struct parse *p)
 {
     static const struct { const char *name; enum outcome (*run)(struct session *s, struct parse *p, bool uid); } rows[] = {
         { "UID FETCH", run_fetch }, { "UID STORE", run_store }, { "UID SEARCH", run_search }, { "UID SORT", run_sort },
         { "UID THREAD", run_thread }, { "UID EXPUNGE", run_expunge }, { "UID REPLACE", run_replace }, { "UID COPY", uid_copy },
-        { "UID MOVE", uid_move } };
+        { "UID MOVE", uid_move }, { "UID ESEARCH", uid_esearch } };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (str_ieq(name, str_z(rows[i].name + sizeof "UID"))) {
             session_tell(s, rows[i].name, s->began);

@@ -13,26 +13,6 @@ static int on_found(void *ctx, uint32_t seq)
     return 0;
 }
 
-/* How well messages match that FUZZY found (RFC 6203 section 4): those that match without it too, best. */
-static unsigned char *fuzzy_scores(struct session *s, struct search_key *program, const struct found *f)
-{
-    enum { SCORE_EXACT = 100, SCORE_SIMILAR = 50 };
-    struct buf exact = { 0 };
-    unsigned char *scores = arena_alloc(s->arena, f->n + 1);
-    search_not_fuzzy(program);
-    if (search_run(s->mailbox, program, on_found, &exact, NULL) != 0)
-        buf_clear(&exact);
-    const uint32_t *seqs = (const uint32_t *)(const void *)exact.data;
-    size_t k = 0;
-    for (size_t i = 0; i < f->n; i++) {
-        while (k < exact.len / sizeof *seqs && seqs[k] < f->seqs[i])
-            k++;
-        scores[i] = k < exact.len / sizeof *seqs && seqs[k] == f->seqs[i] ? SCORE_EXACT : SCORE_SIMILAR;
-    }
-    buf_free(&exact);
-    return scores;
-}
-
 bool parse_charset(struct session *s, struct parse *p, struct str *charset, enum outcome *outcome)
 {
     *charset = STR("UTF-8");
@@ -92,11 +72,12 @@ static enum outcome search(struct session *s, struct parse *p, bool uid, const s
     }
     struct found f = { .seqs = (uint32_t *)(void *)seqs.data, .n = seqs.len / sizeof(uint32_t), .uid = uid,
                        .modseq = search_uses(&program, SEARCH_MODSEQ) };
-    if (r->options & RETURN_RELEVANCY)
-        f.scores = fuzzy_scores(s, &program, &f);
+    unsigned char *const scores = r->options & RETURN_RELEVANCY ? relevancy(s, &program) : NULL;
+    f.scores = scores;
     write_results(s, r, &f);
     if (r->options & RETURN_UPDATE)
         context_add(s, charset, keys, r, &f);
+    free(scores);
     buf_free(&seqs);
     return OUTCOME_OK;
 }

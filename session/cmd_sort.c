@@ -20,7 +20,7 @@ static bool parse_sort_criteria(struct parse *p, struct sort_key *keys, size_t *
 {
     static const char *const names[SORT_KEYS] = {
         [SORT_ARRIVAL] = "ARRIVAL", [SORT_CC] = "CC", [SORT_DATE] = "DATE", [SORT_DISPLAYFROM] = "DISPLAYFROM",
-        [SORT_DISPLAYTO] = "DISPLAYTO", [SORT_FROM] = "FROM", [SORT_SIZE] = "SIZE", [SORT_SUBJECT] = "SUBJECT", [SORT_TO] = "TO" };
+        [SORT_DISPLAYTO] = "DISPLAYTO", [SORT_FROM] = "FROM", [SORT_RELEVANCY] = "RELEVANCY", [SORT_SIZE] = "SIZE", [SORT_SUBJECT] = "SUBJECT", [SORT_TO] = "TO" };
     bool had[SORT_KEYS] = { false };
     *n = 0;
     if (!parse_char(p, '('))
@@ -35,7 +35,7 @@ static bool parse_sort_criteria(struct parse *p, struct sort_key *keys, size_t *
         if (by == SORT_KEYS)
             return false;
         if (!had[by])
-            keys[(*n)++] = (struct sort_key){ (enum sort_by)by, reverse };
+            keys[(*n)++] = (struct sort_key){ .by = (enum sort_by)by, .reverse = reverse };
         had[by] = true;
     } while (parse_sp(p));
     return parse_char(p, ')');
@@ -88,6 +88,8 @@ enum outcome run_sort(struct session *s, struct parse *p, bool uid)
     int rc = search_run(s->mailbox, &c.program, on_found, &seqs, &e);
     f.seqs = (uint32_t *)(void *)seqs.data;
     f.n = seqs.len / sizeof *f.seqs;
+    unsigned char *const scores = rc == 0 ? sort_relevancy(s, &c.program, keys, f.key_count, r.options & RETURN_RELEVANCY) : NULL;
+    f.scores = scores;
     if (rc == 0 && f.n > 0)
         rc = sort_run(s->mailbox, keys, f.key_count, s->collation, f.seqs, &f.n, &e);
     if (rc == 0)
@@ -96,6 +98,7 @@ enum outcome run_sort(struct session *s, struct parse *p, bool uid)
         buf_clear(&s->saved);
     if (rc == 0 && (r.options & RETURN_UPDATE))
         context_add(s, c.charset, c.keys, &r, &f);
+    free(scores);
     buf_free(&seqs);
     return rc == 0 ? OUTCOME_OK : store_no(s, &e);
 }

@@ -389,7 +389,7 @@ static void one_command(struct session *s, struct buf *line)
     s->tag = (struct str){ NULL, 0 };
     s->code[0] = s->text[0] = 0;
     s->long_code = NULL;
-    s->by_uid = s->tell_modseq = s->must_tell = false;
+    s->by_uid = s->tell_modseq = s->must_tell = s->implies_noop = false;
     s->limit_uid = 0;
     s->expunge_allowed = true;
     if (s->notify != NULL)

@@ -50,6 +50,7 @@ struct session {
     int64_t progress_at;             /* io_now_ms: the next INPROGRESS is due */
     bool responding;                 /* within a response: nothing else can be told now */
     bool idling, must_tell;          /* in IDLE; the running command removed messages of the selected mailbox */
+    bool implies_noop;               /* the running command tells all that has gathered, whatever NOTIFY says */
     bool numbers_fixed;              /* search keys: message numbers are to be read as the UIDs that they have now */
     struct context *contexts;        /* results that are kept up to date (results.h) */
     struct buf saved;                /* UIDs (uint32_t, ascending) of SEARCH RETURN (SAVE): "$" (RFC 5182) */

@@ -18,7 +18,7 @@ struct context {
     struct search_key program;
     struct str tag;
     struct str items;                    /* what is told of new messages that match, or nothing */
-    bool uid;
+    bool uid, correlators;
     struct sort_key *keys;               /* sorted: the order; else NULL */
     size_t key_count;
     uint32_t *uids;                      /* ascending, or in that order */
@@ -64,6 +64,7 @@ bool context_add(struct session *s, struct str charset, struct str keys, const s
     c->arena = arena_new();
     c->tag = arena_str(c->arena, s->tag);
     c->uid = f->uid;
+    c->correlators = f->correlators;
     c->items = arena_str(c->arena, r->update_items);
     if (f->sorted) {
         c->key_count = f->key_count;
@@ -115,7 +116,7 @@ static void write_change(struct session *s, const struct context *c, const char 
     if (n == 0)
         return;
     write_number_set(&set, numbers, n);
-    write_esearch_head(s, c->tag, c->uid);
+    write_esearch_head(s, c->tag, c->uid, c->correlators);
     io_printf(&s->io, " %s (%zu ", word, place);
     io_add(&s->io, set.data, set.len);
     io_puts(&s->io, ")\r\n");
@@ -216,6 +217,7 @@ static void sort_again(struct session *s, struct context *c)
     if (search_run(s->mailbox, &c->program, on_match, &matched, NULL) == 0) {
         uint32_t *now = (uint32_t *)(void *)matched.data;
         size_t n = matched.len / sizeof *now;
+        unsigned char *const scores = sort_relevancy(s, &c->program, c->keys, c->key_count, false);
         if (n == 0 || sort_run(s->mailbox, c->keys, c->key_count, c->program.collation, now, &n, NULL) == 0) {
             for (size_t i = 0; i < n; i++)
                 now[i] = mailbox_uid(s->mailbox, now[i]);
@@ -225,6 +227,7 @@ static void sort_again(struct session *s, struct context *c)
                 memcpy(c->uids, now, n * sizeof *now);
             c->n = n;
         }
+        free(scores);
     }
     buf_free(&matched);
 }

@@ -30,7 +30,7 @@ struct notify {
     struct group groups[GROUPS];
     size_t n;
     unsigned selected;                   /* events of the selected mailbox */
-    bool delayed;
+    bool has_selected, delayed;
     struct str items;                    /* fetch-atts of MessageNew, with their parentheses; or none */
     int inotify;
     int64_t again_at;                    /* io_now_ms: look again then; 0: when something changes */
@@ -166,7 +166,7 @@ static bool is_selected(const struct session *s, const char *name)
     return s->mailbox != NULL && strcmp(mailbox_name_of(s->mailbox), name) == 0;
 }
 
-static void write_notify_status(struct session *s, const struct watched *w, unsigned changed)
+static void write_notify_status(struct session *s, const struct watched *w, unsigned changed, bool modseq)
 {
     const struct mailbox_status *st = &w->st;
     io_puts(&s->io, "* STATUS ");
@@ -176,21 +176,9 @@ static void write_notify_status(struct session *s, const struct watched *w, unsi
         io_printf(&s->io, " UIDNEXT %u MESSAGES %u", st->uidnext, st->exists);
     if (changed & NOTIFY_FLAGS)
         io_printf(&s->io, " UNSEEN %u", st->unseen);
-    if (condstore(s))
+    if (modseq)
         io_printf(&s->io, " HIGHESTMODSEQ %llu", (unsigned long long)st->highestmodseq);
     io_puts(&s->io, ")\r\n");
-}
-
-static void write_name(struct session *s, const char *attributes, const char *name, const char *old)
-{
-    io_printf(&s->io, "* LIST (%s) \"/\" ", attributes);
-    write_mailbox(&s->io, name);
-    if (old != NULL) {
-        io_puts(&s->io, " (\"OLDNAME\" (");
-        write_mailbox(&s->io, old);
-        io_puts(&s->io, "))");
-    }
-    io_puts(&s->io, "\r\n");
 }
 
 static const struct watched *find(const struct watched_list *l, const char *name)
@@ -215,7 +203,21 @@ static bool own(const struct notify *n, const char *name)
     return k > 0 && strncmp(name, n->own, k) == 0 && (name[k] == 0 || name[k] == '/');
 }
 
-static void tell_name(struct session *s, const struct watched *now, const struct watched_list *before, const struct watched_list *after)
+/* With a mailbox its parent, which may have no children any more, or is there no more (RFC 5465 section 5.4). Each once: last is the
+ * one that was told before, names come in order. */
+static void tell_parent(struct session *s, const char *name, char last[MAILBOX_NAME_MAX])
+{
+    const char *const slash = strrchr(name, '/');
+    const size_t n = slash != NULL ? (size_t)(slash - name) : 0;
+    if (n == 0 || n >= MAILBOX_NAME_MAX || own(s->notify, name) || (strncmp(last, name, n) == 0 && last[n] == 0))
+        return;
+    memcpy(last, name, n);
+    last[n] = 0;
+    notify_list(s, last, false, NULL);
+}
+
+static void tell_name(struct session *s, const struct watched *now, const struct watched_list *before, const struct watched_list *after,
+                      char parent[MAILBOX_NAME_MAX])
 {
     const struct watched *was = find(before, now->name), *old;
     if (was != NULL && was->there)
@@ -224,7 +226,9 @@ static void tell_name(struct session *s, const struct watched *now, const struct
     if (old != NULL && find(after, old->name) != NULL)       /* it is still there under that name */
         old = NULL;
     if (!own(s->notify, now->name) && (old == NULL || !own(s->notify, old->name)))
-        write_name(s, now->subscribed ? "\\Subscribed" : "", now->name, old != NULL ? old->name : NULL);
+        notify_list(s, now->name, now->subscribed, old != NULL ? old->name : NULL);
+    if (old == NULL)
+        tell_parent(s, now->name, parent);
 }
 
 static void tell_messages(struct session *s, const struct watched *now, const struct watched *was)
@@ -241,28 +245,30 @@ static void tell_messages(struct session *s, const struct watched *now, const st
         changed |= NOTIFY_FLAGS;
     changed &= now->events;
     if (changed != 0 && !is_selected(s, now->name))
-        write_notify_status(s, now, changed);
+        write_notify_status(s, now, changed, condstore(s));
 }
 
 static void tell_differences(struct session *s, const struct watched_list *before, const struct watched_list *after)
 {
+    char parent[MAILBOX_NAME_MAX] = "";
     for (size_t i = 0; i < after->n; i++) {
         const struct watched *now = &after->list[i], *was = find(before, now->name);
         if (now->there && (now->events & NOTIFY_NAME))
-            tell_name(s, now, before, after);
+            tell_name(s, now, before, after, parent);
         if (now->there && was != NULL && was->there)
             tell_messages(s, now, was);
         if ((was != NULL ? was->subscribed : false) != now->subscribed && !own(s->notify, now->name))
-            write_name(s, now->there ? now->subscribed ? "\\Subscribed" : "" : now->subscribed ? "\\NonExistent \\Subscribed"
-                       : "\\NonExistent", now->name, NULL);
+            notify_list(s, now->name, now->subscribed, NULL);
     }
     for (size_t i = 0; i < before->n; i++) {
         const struct watched *was = &before->list[i], *now = find(after, was->name);
         const struct watched *renamed = was->there && (now == NULL || !now->there) ? find_id(after, was->st.mailbox_id) : NULL;
-        if (was->there && (now == NULL || !now->there) && (was->events & NOTIFY_NAME) && renamed == NULL && !own(s->notify, was->name))
-            write_name(s, "\\NonExistent", was->name, NULL);
+        if (was->there && (now == NULL || !now->there) && (was->events & NOTIFY_NAME) && renamed == NULL && !own(s->notify, was->name)) {
+            notify_list(s, was->name, now != NULL && now->subscribed, NULL);
+            tell_parent(s, was->name, parent);
+        }
         if (was->subscribed && now == NULL && !own(s->notify, was->name))
-            write_name(s, was->there ? "" : "\\NonExistent", was->name, NULL);
+            notify_list(s, was->name, false, NULL);
     }
 }
 
@@ -301,8 +307,20 @@ static void look_at_metadata(struct session *s)
     n->metadata = now;
 }
 
+/* More mailboxes than are watched: from now on it is as after NOTIFY NONE (RFC 5465 section 5.8). */
+static void overflow(struct session *s)
+{
+    struct notify *n = s->notify;
+    n->n = 0;
+    n->selected = 0;
+    n->again_at = 0;
+    close(n->inotify);
+    n->inotify = -1;
+    untagged(s, "OK [NOTIFICATIONOVERFLOW] Too much to watch");
+}
+
 /* Looks at everything, tells what is different from before. */
-static void look_again(struct session *s)
+static void look_at_all(struct session *s)
 {
     struct notify *n = s->notify;
     struct watched_list now = { .list = NULL };
@@ -310,9 +328,12 @@ static void look_again(struct session *s)
     n->again_at = 0;
     store_watch_clear(n->inotify);
     store_watch_all(s->store, n->inotify);
-    if (n->n > 0 && look(s, &now, &e) < 0) {
+    const int rc = n->n > 0 ? look(s, &now, &e) : 0;
+    if (rc != 0) {
         free_list(&now);
         n->again_at = io_now_ms() + RETRY;
+        if (rc > 0)
+            overflow(s);
         return;
     }
     if (n->n > 0) {
@@ -325,6 +346,16 @@ static void look_again(struct session *s)
     n->own = NULL;
     if (s->mailbox != NULL && (n->selected & MESSAGE_EVENTS) && !session_sync(s, !n->delayed || s->idling))
         n->again_at = io_now_ms() + PAUSE;
+}
+
+/* A client may wait for days: what a look takes of memory does not stay until the next command. */
+static void look_again(struct session *s)
+{
+    struct arena *const of_command = s->arena;
+    s->arena = arena_new();
+    look_at_all(s);
+    arena_free(s->arena);
+    s->arena = of_command;
 }
 
 enum io_status notify_wait(struct session *s, int timeout_ms)
@@ -404,7 +435,10 @@ static bool parse_group(struct session *s, struct parse *p, struct notify *n, bo
     }
     if (!parse_char(p, ')') || (!*unknown && !events_fit(events, selected)))
         return false;
+    if (selected && n->has_selected)             /* RFC 5465 section 6.1 */
+        return false;
     if (selected) {
+        n->has_selected = true;
         n->selected = events;
         n->delayed = filter.kind == FILTER_DELAYED;
         return true;
@@ -417,13 +451,14 @@ static bool parse_group(struct session *s, struct parse *p, struct notify *n, bo
     return true;
 }
 
-static bool parse_notify(struct session *s, struct parse *p, struct notify *n, bool *status, bool *unknown)
+static bool parse_notify(struct session *s, struct parse *p, struct notify *n, bool *set, bool *status, bool *unknown)
 {
     if (!parse_sp(p))
         return false;
     if (parse_word(p, "NONE"))
         return parse_end(p);
-    if (!parse_word(p, "SET") || !parse_sp(p))
+    *set = parse_word(p, "SET");
+    if (!*set || !parse_sp(p))
         return false;
     *status = parse_word(p, "STATUS");
     if (*status && !parse_sp(p))
@@ -440,7 +475,7 @@ static void tell_statuses(struct session *s)
     for (size_t i = 0; i < s->notify->told.n; i++) {
         const struct watched *w = &s->notify->told.list[i];
         if (w->there && (w->events & MESSAGE_EVENTS) && !is_selected(s, w->name))
-            write_notify_status(s, w, w->events & (NOTIFY_NEW | NOTIFY_EXPUNGE));
+            write_notify_status(s, w, w->events & (NOTIFY_NEW | NOTIFY_EXPUNGE), condstore(s) || (w->events & NOTIFY_FLAGS));
     }
 }
 
@@ -450,10 +485,10 @@ enum outcome cmd_notify(struct session *s, struct parse *p)
         "MailboxMetadataChange ServerMetadataChange)";
     struct notify *n = xcalloc(1, sizeof *n), *const before = s->notify;
     struct store_error e = { .code = STORE_OK };
-    bool status = false, unknown = false;
+    bool set = false, status = false, unknown = false;
     n->arena = arena_new();
     n->inotify = -1;
-    const bool good = parse_notify(s, p, n, &status, &unknown);
+    const bool good = parse_notify(s, p, n, &set, &status, &unknown);
     if (!good || unknown) {
         notify_free(n);
         return good ? say(s, OUTCOME_NO, bad_event, "An event of this kind is not told")
@@ -474,5 +509,6 @@ enum outcome cmd_notify(struct session *s, struct parse *p)
     notify_free(before);
     if (status)
         tell_statuses(s);
+    s->implies_noop = set;                   /* RFC 5465 section 3.1 */
     return OUTCOME_OK;
 }

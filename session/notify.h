@@ -19,6 +19,8 @@ void notify_own_name(struct session *s, const char *name);
 /* METADATA responses, names alone, for what is other in `now` than it was, of those that are wanted. */
 void notify_metadata(struct session *s, const struct metadata *was, const struct metadata *now,
                      bool (*wanted)(const struct session *s, const char *mailbox));
+/* A LIST response with the attributes that the name has now; old (may be NULL): what it was called before. */
+void notify_list(struct session *s, const char *name, bool subscribed, const char *old);
 /* What MessageNew asks of messages that came, from seq on. */
 void notify_new_messages(struct session *s, uint32_t seq);
 #endif

@@ -241,10 +241,8 @@ bool parse_partial(struct parse *p, struct partial *out)
         p->at = start;
         return false;
     }
-    out->first = a < b ? a : b;
-    out->last = a < b ? b : a;
-    if (minus)
-        *out = (struct partial){ -out->first, -out->last };
+    const int64_t first = a < b ? a : b, last = a < b ? b : a;
+    *out = (struct partial){ minus ? -first : first, minus ? -last : last, a > b };
     return true;
 }
 

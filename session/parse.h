@@ -31,8 +31,9 @@ struct range { uint32_t first, last; };
 struct set { struct range *list; size_t n; bool saved; };      /* saved: "$", the saved result (RFC 5182) */
 enum { SET_RANGES = 100000 };
 bool parse_set(struct parse *p, struct set *out);
-/* partial-range of RFC 9394: "1:500" or "-1:-100"; first <= last in size, both of one sign. */
-struct partial { int64_t first, last; };
+/* partial-range of RFC 9394: "1:500" or "-1:-100"; first <= last in size, both of one sign; swapped: the
+ * client had them the other way round. */
+struct partial { int64_t first, last; bool swapped; };
 bool parse_partial(struct parse *p, struct partial *out);
 bool parse_date(struct parse *p, int32_t *day);           /* date of SEARCH, quoted or not */
 bool parse_date_time(struct parse *p, int64_t *date, int *zone);   /* quoted */

@@ -70,6 +70,39 @@ bool parse_return_options(struct session *s, struct parse *p, struct return_opti
     return !((out->options & RETURN_PARTIAL) && (out->options & RETURN_ALL)) && parse_sp(p);
 }
 
+/* ---- how well ----------------------------------------------------------------------------------------------------- */
+
+enum { SCORE_EXACT = 100, SCORE_SIMILAR = 50 };
+
+static int on_exact(void *ctx, uint32_t seq)
+{
+    unsigned char *const scores = ctx;
+    scores[seq] = SCORE_EXACT;
+    return 0;
+}
+
+/* Those that match without FUZZY too, best. */
+unsigned char *relevancy(struct session *s, struct search_key *program)
+{
+    const size_t n = (size_t)mailbox_exists(s->mailbox) + 1;
+    unsigned char *const scores = memset(xmalloc(n), SCORE_SIMILAR, n);
+    program->exact = true;
+    if (search_run(s->mailbox, program, on_exact, scores, NULL) != 0)
+        memset(scores, SCORE_SIMILAR, n);
+    program->exact = false;
+    return scores;
+}
+
+unsigned char *sort_relevancy(struct session *s, struct search_key *program, struct sort_key *keys, size_t n, bool wanted)
+{
+    for (size_t i = 0; i < n; i++)
+        wanted |= keys[i].by == SORT_RELEVANCY;
+    unsigned char *const scores = wanted ? relevancy(s, program) : NULL;
+    for (size_t i = 0; i < n; i++)
+        keys[i].scores = keys[i].by == SORT_RELEVANCY ? scores : NULL;
+    return scores;
+}
+
 /* ---- responses ---------------------------------------------------------------------------------------------------- */
 
 void write_number_set(struct buf *out, const uint32_t *numbers, size_t n)
@@ -83,10 +116,17 @@ void write_number_set(struct buf *out, const uint32_t *numbers, size_t n)
     }
 }
 
-void write_esearch_head(struct session *s, struct str tag, bool uid)
+void write_esearch_head(struct session *s, struct str tag, bool uid, bool correlators)
 {
     io_puts(&s->io, "* ESEARCH (TAG ");
     write_string(&s->io, tag);
+    if (correlators) {                           /* RFC 7377 section 2.1 */
+        struct mailbox_status st;
+        mailbox_info(s->mailbox, &st);
+        io_puts(&s->io, " MAILBOX ");
+        write_mailbox(&s->io, mailbox_name_of(s->mailbox));
+        io_printf(&s->io, " UIDVALIDITY %u", st.uidvalidity);
+    }
     io_puts(&s->io, uid ? ") UID" : ")");
 }
 
@@ -125,21 +165,36 @@ static uint64_t modseq_of(struct session *s, uint32_t seq)
     return mailbox_message(s->mailbox, seq, &msg, NULL) == 0 ? msg.modseq : 0;
 }
 
-/* Of all that was found; if only MIN or MAX are told, of those (RFC 4731 section 3.2). */
-static uint64_t highest_modseq(struct session *s, unsigned options, const struct found *f)
+/* Which of what was found MIN, MAX and PARTIAL tell, or all of it, if ALL or COUNT is among the options or nothing is. */
+struct telling { bool all, min, max; size_t from, n; };
+
+static struct telling telling_of(const struct return_options *r, const struct found *f)
 {
+    struct telling t = { .min = r->options & RETURN_MIN, .max = r->options & RETURN_MAX };
+    if (r->options & RETURN_PARTIAL)
+        partial_place(r, f, &t.from, &t.n);
+    t.all = (r->options & (RETURN_ALL | RETURN_COUNT)) || !(r->options & (RETURN_MIN | RETURN_MAX | RETURN_PARTIAL));
+    return t;
+}
+
+static bool is_told(const struct telling *t, const struct found *f, size_t i)
+{
+    return t->all || (i >= t->from && i < t->from + t->n) || (t->min && i == 0) || (t->max && i == f->n - 1);
+}
+
+/* Of what is told (RFC 4731 section 3.2). */
+static uint64_t highest_modseq(struct session *s, const struct return_options *r, const struct found *f)
+{
+    const struct telling t = telling_of(r, f);
     uint64_t highest = 0;
-    const bool all = !(options & (RETURN_MIN | RETURN_MAX)) || (options & (RETURN_ALL | RETURN_COUNT | RETURN_PARTIAL));
     for (size_t i = 0; i < f->n; i++) {
-        if (!all && !((options & RETURN_MIN) && i == 0) && !((options & RETURN_MAX) && i == f->n - 1))
-            continue;
-        const uint64_t modseq = modseq_of(s, f->seqs[i]);
+        const uint64_t modseq = is_told(&t, f, i) ? modseq_of(s, f->seqs[i]) : 0;
         highest = modseq > highest ? modseq : highest;
     }
     return highest;
 }
 
-static void write_plain(struct session *s, const struct found *f)
+static void write_plain(struct session *s, const struct return_options *r, const struct found *f)
 {
     io_puts(&s->io, f->sorted ? "* SORT" : "* SEARCH");
     for (size_t i = 0; i < f->n; i++) {
@@ -148,7 +203,7 @@ static void write_plain(struct session *s, const struct found *f)
         io_relieve(&s->io);
     }
     if (f->modseq && f->n > 0)
-        io_printf(&s->io, " (MODSEQ %llu)", (unsigned long long)highest_modseq(s, RETURN_ALL, f));
+        io_printf(&s->io, " (MODSEQ %llu)", (unsigned long long)highest_modseq(s, r, f));
     io_puts(&s->io, "\r\n");
 }
 
@@ -156,7 +211,9 @@ static void write_partial(struct session *s, const struct return_options *r, con
 {
     size_t from, n;
     partial_place(r, f, &from, &n);
-    io_printf(&s->io, " PARTIAL (%lld:%lld ", (long long)r->range.first, (long long)r->range.last);
+    const long long first = r->range.swapped ? r->range.last : r->range.first;        /* as it was asked for */
+    const long long last = r->range.swapped ? r->range.first : r->range.last;
+    io_printf(&s->io, " PARTIAL (%lld:%lld ", first, last);
     if (n == 0)
         io_puts(&s->io, "NIL");
     else
@@ -164,22 +221,21 @@ static void write_partial(struct session *s, const struct return_options *r, con
     io_puts(&s->io, ")");
 }
 
-/* RFC 7377 section 2.1 */
-static void write_correlators(struct session *s, const struct found *f)
+/* A score for each message that ALL or PARTIAL tells, in their order. */
+static void write_relevancy(struct session *s, const struct return_options *r, const struct found *f)
 {
-    io_puts(&s->io, "* ESEARCH (TAG ");
-    write_string(&s->io, s->tag);
-    io_puts(&s->io, " MAILBOX ");
-    write_mailbox(&s->io, f->mailbox);
-    io_printf(&s->io, " UIDVALIDITY %u) UID", f->uidvalidity);
+    size_t from = 0, n = f->n;
+    if (r->options & RETURN_PARTIAL)
+        partial_place(r, f, &from, &n);
+    io_puts(&s->io, " RELEVANCY (");
+    for (size_t i = from; i < from + n; i++)
+        io_printf(&s->io, i > from ? " %u" : "%u", f->scores[f->seqs[i]]);
+    io_puts(&s->io, ")");
 }
 
 static void write_extended(struct session *s, const struct return_options *r, const struct found *f)
 {
-    if (f->mailbox != NULL)
-        write_correlators(s, f);
-    else
-        write_esearch_head(s, s->tag, f->uid);
+    write_esearch_head(s, s->tag, f->uid, f->correlators);
     if ((r->options & RETURN_MIN) && f->n > 0)
         io_printf(&s->io, " MIN %u", number_of(s, f, 0));
     if ((r->options & RETURN_MAX) && f->n > 0)
@@ -192,13 +248,11 @@ static void write_extended(struct session *s, const struct return_options *r, co
     }
     if (r->options & RETURN_COUNT)
         io_printf(&s->io, " COUNT %zu", f->n);
-    if (f->modseq && f->n > 0)
-        io_printf(&s->io, " MODSEQ %llu", (unsigned long long)highest_modseq(s, r->options, f));
-    if ((r->options & RETURN_RELEVANCY) && f->scores != NULL && f->n > 0) {
-        for (size_t i = 0; i < f->n; i++)
-            io_printf(&s->io, i == 0 ? " RELEVANCY (%u" : " %u", f->scores[i]);
-        io_puts(&s->io, ")");
-    }
+    const uint64_t modseq = f->modseq ? highest_modseq(s, r, f) : 0;
+    if (modseq > 0)
+        io_printf(&s->io, " MODSEQ %llu", (unsigned long long)modseq);
+    if ((r->options & RETURN_RELEVANCY) && f->scores != NULL && f->n > 0)
+        write_relevancy(s, r, f);
     io_puts(&s->io, "\r\n");
 }
 
@@ -211,14 +265,10 @@ static int ascending(const void *a, const void *b)
 /* "$" (RFC 5182 section 2.4, RFC 9394 section 3.2): all that was found, or only what MIN, MAX and PARTIAL tell. */
 static void save(struct session *s, const struct return_options *r, const struct found *f)
 {
-    const bool all = (r->options & (RETURN_ALL | RETURN_COUNT)) || !(r->options & (RETURN_MIN | RETURN_MAX | RETURN_PARTIAL));
-    size_t from = 0, n = 0;
-    if (r->options & RETURN_PARTIAL)
-        partial_place(r, f, &from, &n);
+    const struct telling t = telling_of(r, f);
     buf_clear(&s->saved);
     for (size_t i = 0; i < f->n; i++) {
-        const bool part = (r->options & RETURN_PARTIAL) && i >= from && i < from + n;
-        if (!all && !part && !((r->options & RETURN_MIN) && i == 0) && !((r->options & RETURN_MAX) && i == f->n - 1))
+        if (!is_told(&t, f, i))
             continue;
         const uint32_t uid = mailbox_uid(s->mailbox, f->seqs[i]);
         buf_add(&s->saved, &uid, sizeof uid);
@@ -231,7 +281,7 @@ void write_results(struct session *s, const struct return_options *r, const stru
 {
     const unsigned telling = RETURN_MIN | RETURN_MAX | RETURN_ALL | RETURN_COUNT | RETURN_PARTIAL;
     if (!r->given && (!rev2(s) || f->sorted))
-        write_plain(s, f);
+        write_plain(s, r, f);
     else if (r->options & telling)
         write_extended(s, r, f);
     if (r->options & RETURN_SAVE)

@@ -24,16 +24,21 @@ struct found {
     bool uid, sorted;                    /* tell UIDs; not in mailbox order */
     const struct sort_key *keys; size_t key_count;       /* the order, if sorted */
     bool modseq;                         /* the program asked for MODSEQ: the highest is told */
-    const unsigned char *scores;         /* of FUZZY, 1 to 100, or NULL */
-    const char *mailbox;                 /* ESEARCH: of this mailbox, else NULL */
-    uint32_t uidvalidity;
+    const unsigned char *scores;         /* of FUZZY by sequence number, 1 to 100, or NULL */
+    bool correlators;                    /* of ESEARCH: the answer says of which mailbox it is */
 };
 /* "* SEARCH ...", "* SORT ..." or "* ESEARCH ...", and what "$" is from now on. */
 void write_results(struct session *s, const struct return_options *r, const struct found *f);
-/* The head of an ESEARCH response, up to and with " UID" if uid. */
-void write_esearch_head(struct session *s, struct str tag, bool uid);
+/* The head of an ESEARCH response, up to and with " UID" if uid; correlators: with the name and UIDVALIDITY of s->mailbox. */
+void write_esearch_head(struct session *s, struct str tag, bool uid, bool correlators);
 /* Numbers in this order as a sequence-set. */
 void write_number_set(struct buf *out, const uint32_t *numbers, size_t n);
+
+/* How well the messages that a program finds match what it asks FUZZY for (RFC 6203 section 4), by sequence number; for those that it
+ * does not find it means nothing. malloc'ed. */
+unsigned char *relevancy(struct session *s, struct search_key *program);
+/* The same if `wanted` or if one of the keys is RELEVANCY, which gets them; else NULL. */
+unsigned char *sort_relevancy(struct session *s, struct search_key *program, struct sort_key *keys, size_t n, bool wanted);
 
 /* Does a program use MODSEQ anywhere? */
 bool search_uses(const struct search_key *program, enum search_type type);

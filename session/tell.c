@@ -62,7 +62,7 @@ static void on_exists(void *ctx, uint32_t exists, uint32_t recent)
 static void on_flags(void *ctx, uint32_t seq)
 {
     struct session *s = ctx;
-    if (!notify_selected(s, NOTIFY_FLAGS))
+    if (!notify_selected(s, NOTIFY_FLAGS) && !s->implies_noop)
         return;
     tell_vanished(s);
     write_flags_response(s, seq, s->by_uid || s->notify != NULL, true);
@@ -106,7 +106,7 @@ bool session_sync(struct session *s, bool expunges)
     const struct mailbox_listener l = { on_expunged, on_exists, on_flags, on_keywords, s };
     struct store_error e;
     /* a client that does not want to know of new and removed messages keeps the view that it has */
-    if (s->mailbox == NULL || (!notify_selected(s, NOTIFY_NEW) && !s->must_tell))
+    if (s->mailbox == NULL || (!notify_selected(s, NOTIFY_NEW) && !s->must_tell && !s->implies_noop))
         return true;
     const uint32_t had = mailbox_exists(s->mailbox), last = had > 0 ? mailbox_uid(s->mailbox, had) : 0;
     const int rc = mailbox_sync(s->mailbox, expunges, &l, &e);

@@ -194,13 +194,22 @@ struct field_search {
     bool found;
 };
 
+/* Of these ENVELOPE has the words with one space between them. */
+static bool is_phrase(struct str field)
+{
+    static const char *const names[] = { "Subject", "From", "To", "Cc", "Bcc" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (str_ieq(field, str_z(names[i]))) return true;
+    return false;
+}
+
 static int match_field(void *ctx, struct str name, struct str value, struct str whole)
 {
     struct field_search *f = ctx;
     (void)whole;
     if (name.n != f->key->field.n || !str_ieq(name, f->key->field)) return 0;
     f->found = true;
-    for (size_t i = 0; i < f->key->needle_count; i++) f->found &= text_needle_in_header(f->key->needles[i], value);
+    for (size_t i = 0; i < f->key->needle_count; i++) f->found &= text_needle_in_header(f->key->needles[i], value, is_phrase(name));
     return f->found;
 }
 
@@ -367,6 +376,7 @@ static enum cost prepare_children(struct search_key *k)
 
     for (size_t i = 0; i < k->child_count; i++) {
         k->children[i].collation = k->collation;
+        k->children[i].exact = k->exact;
         const enum cost c = prepare(&k->children[i]);
         costs[i] = (unsigned char)c;
         if (c > most) most = c;
@@ -393,7 +403,7 @@ static void make_needles(struct search_key *k)
     const char *p = k->text.p, *end = p + k->text.n;
 
     if (k->needle_count) return;
-    while (k->fuzzy && p < end && k->needle_count < WORDS) {
+    while (k->fuzzy && !k->exact && p < end && k->needle_count < WORDS) {
         const char *from = p;
         while (p < end && (unsigned char)*p > ' ') p++;
         size_t n = (size_t)(p - from);
@@ -403,12 +413,6 @@ static void make_needles(struct search_key *k)
         while (p < end && (unsigned char)*p <= ' ') p++;
     }
     if (!k->needle_count) add_needle(k, k->text);
-}
-
-void search_not_fuzzy(struct search_key *k)
-{
-    k->fuzzy = false;
-    for (size_t i = 0; i < k->child_count; i++) search_not_fuzzy(&k->children[i]);
 }
 
 static int compare_ranges(const void *pa, const void *pb)

@@ -27,6 +27,7 @@ struct search_key {
     struct search_key *children; size_t child_count;      /* AND: all of them; OR: 2; NOT: 1 */
     struct search_range *ranges; size_t range_count;
     bool fuzzy;                                  /* text keys: each of the words, its end left open, anywhere in it */
+    bool exact;                                  /* of the topmost key: fuzzy is passed over, in all of the program */
     uint64_t value;
     int32_t day;                                 /* days since 1970-01-01 of the date named */
     struct str field, text;
@@ -39,7 +40,5 @@ int search_run(struct mailbox *m, struct search_key *program, int (*found)(void 
                struct store_error *e);
 /* Brings *first and *last, message numbers, as near together as the sets that must match say; none are left if *first > *last. */
 void search_narrow(const struct mailbox *m, const struct search_key *k, uint32_t *first, uint32_t *last);
-/* Takes FUZZY from all keys. */
-void search_not_fuzzy(struct search_key *program);
 enum { SEARCH_DEPTH = 100 };                     /* the session refuses deeper programs */
 #endif

@@ -40,7 +40,7 @@ static void choose_keys(struct sorting *s, const struct sort_key *keys, size_t n
         had[keys[i].by] = true;
         s->keys[s->key_count++] = keys[i];
         if (keys[i].by == SORT_DATE || keys[i].by == SORT_SUBJECT) s->needs_fields = true;
-        else if (keys[i].by != SORT_ARRIVAL && keys[i].by != SORT_SIZE) s->needs_envelope = true;
+        else if (keys[i].by != SORT_ARRIVAL && keys[i].by != SORT_SIZE && keys[i].by != SORT_RELEVANCY) s->needs_envelope = true;
     }
     if (s->needs_envelope) s->needs_fields = false;
 }
@@ -103,13 +103,14 @@ struct source {
     int64_t date;
 };
 
-static struct value message_value(struct sorting *s, enum sort_by by, const struct message *msg, const struct source *from)
+static struct value message_value(struct sorting *s, const struct sort_key *key, const struct message *msg, const struct source *from)
 {
     const struct mime_envelope *e = from->envelope;
 
     buf_clear(&s->scratch);
-    switch (by) {
+    switch (key->by) {
     case SORT_ARRIVAL: return number_value(msg->date);
+    case SORT_RELEVANCY: return number_value(-(int64_t)key->scores[msg->seq]);
     case SORT_SIZE: return number_value((int64_t)msg->size);
     case SORT_DATE:
         if (s->needs_fields) return number_value(from->has_date ? from->date : msg->date);
@@ -154,7 +155,7 @@ static int take_message(struct sorting *s, struct mailbox *m, uint32_t seq, size
     arena_reset(s->arena);
     if (mailbox_message(m, seq, &msg, e) != 0) return e->code == STORE_EXPUNGED ? 0 : -1;
     if (!take_source(s, m, &msg, &from, e)) return e->code == STORE_EXPUNGED ? 0 : -1;
-    for (size_t k = 0; k < s->key_count; k++) s->values[at + k] = message_value(s, s->keys[k].by, &msg, &from);
+    for (size_t k = 0; k < s->key_count; k++) s->values[at + k] = message_value(s, &s->keys[k], &msg, &from);
     if (s->text.len > SORT_MEMORY) return store_fail(e, STORE_LIMIT, 0, "%s: too much to sort at once", mailbox_name_of(m));
     return 1;
 }

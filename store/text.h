@@ -32,7 +32,9 @@ struct text_needle;
 struct text_needle *text_needle_new(enum collation collation, struct str utf8);
 void text_needle_free(struct text_needle *n);
 bool text_needle_may_be(const struct text_needle *n, struct str fields);       /* false: in none of them */
-bool text_needle_in_header(const struct text_needle *n, struct str value);    /* decodes the value first */
+/* Decodes the value first. To a needle that has spaces, and no tab, a fold is one space, as people read it, not the tab that
+ * unfolding leaves; with phrase any white space is one, unless the needle has two side by side. */
+bool text_needle_in_header(const struct text_needle *n, struct str value, bool phrase);
 /* Looks in the decoded text of a body: every text part (text and message types; encoded headers of attached messages
  * too), streamed through read, which fills like pread from the message's offset and returns octets got, 0 at the end, -1 on
  * failure. headers: look in the message header and those of parts too (TEXT), else BODY. 1 found, 0 not, -1 read failed. */

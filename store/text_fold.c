@@ -207,6 +207,8 @@ struct text_needle *text_needle_new(enum collation collation, struct str utf8)
     n->scratch = xcalloc(1, sizeof *n->scratch);
     n->collation = collation;
     text_fold(collation, &n->folded, utf8);
+    n->spaces = utf8.n > 0 && memchr(utf8.p, ' ', utf8.n) != NULL && memchr(utf8.p, '\t', utf8.n) == NULL;
+    n->two_spaces = n->spaces && octets_find(utf8.p, utf8.n, "  ", 2) != NULL;
     text_needle_find(n);
     return n;
 }
@@ -219,6 +221,7 @@ void text_needle_free(struct text_needle *n)
     buf_free(&n->scratch->folded);
     buf_free(&n->scratch->decoded);
     buf_free(&n->scratch->reduced);
+    buf_free(&n->scratch->spaced);
     fold_tables_free(n->scratch);
     free(n->scratch);
     buf_free(&n->folded);
@@ -231,14 +234,39 @@ bool needle_in(const struct text_needle *n, const char *folded, size_t len)
     return len >= n->folded.len && memmem(folded, len, n->folded.data, n->folded.len) != NULL;
 }
 
-bool text_needle_in_header(const struct text_needle *n, struct str value)
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+struct str spaced_value(const struct text_needle *n, struct str value, bool phrase)
+{
+    struct buf *const out = &n->scratch->spaced;
+    const char *p = value.p, *const end = p + value.n;
+
+    if (!n->spaces) return value;
+    buf_clear(out);
+    while (p < end) {
+        const bool fold = *p == '\r' || *p == '\n';
+        while (p < end && (*p == '\r' || *p == '\n')) p++;
+        if (p == end || (fold && !is_blank(*p))) continue;
+        if (fold || (phrase && !n->two_spaces && is_blank(*p))) buf_addc(out, ' ');
+        else buf_addc(out, *p);
+        if (phrase && !n->two_spaces && is_blank(*p))
+            while (p < end && (is_blank(*p) || *p == '\r' || *p == '\n')) p++;
+        else p++;
+    }
+    return out->data ? buf_str(out) : STR("");
+}
+
+bool text_needle_in_header(const struct text_needle *n, struct str value, bool phrase)
 {
     struct text_scratch *s = n->scratch;
 
     if (n->folded.len == 0) return true;
     buf_clear(&s->text);
     buf_clear(&s->folded);
-    header_decode(&s->text, value, &s->charsets);
+    header_decode(&s->text, spaced_value(n, value, phrase), &s->charsets);
     fold_feed(n->collation, &s->folded, s->text.data ? s->text.data : "", s->text.len, true);
     return needle_in(n, s->folded.data ? s->folded.data : "", s->folded.len);
 }

@@ -57,7 +57,7 @@ struct fold_table;
 struct folded_character;
 struct text_scratch {
     struct charset_cache charsets;
-    struct buf text, folded, decoded, reduced;
+    struct buf text, folded, decoded, reduced, spaced;
     struct fold_table *table[CHARSET_CACHE];
     unsigned tables;
     struct folded_character *two;    /* by code, of UTF-8's characters of two octets */
@@ -66,10 +66,13 @@ void fold_tables_free(struct text_scratch *s);
 struct text_needle {
     enum collation collation;
     struct buf folded;
+    bool spaces, two_spaces;         /* it has some, and no tab; it has two side by side */
     bool ascii;                      /* it can be found in texts without folding them exactly: */
     struct finder whole, word;       /* by itself, or by the longest of its words */
     struct text_scratch *scratch;    /* not part of what the needle is */
 };
+/* A field's value as text_needle_in_header says. Lasts until the next one. */
+struct str spaced_value(const struct text_needle *n, struct str value, bool phrase);
 bool needle_in(const struct text_needle *n, const char *folded, size_t len);
 void text_needle_find(struct text_needle *n);                        /* sets ascii, whole, word */
 /* For needles that are ascii. Is it in a whole text, decoded for transfer? 1, 0, -1: it must be converted and folded. */

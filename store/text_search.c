@@ -124,7 +124,7 @@ static int search_field(void *ctx, struct str name, struct str value, struct str
     buf_clear(&s->folded);
     buf_add(&s->utf8, name.p, name.n);
     buf_add(&s->utf8, ": ", 2);
-    header_decode(&s->utf8, value, &s->needle->scratch->charsets);
+    header_decode(&s->utf8, spaced_value(s->needle, value, false), &s->needle->scratch->charsets);
     fold_feed(s->needle->collation, &s->folded, s->utf8.data, s->utf8.len, true);
     s->headers = needle_in(s->needle, s->folded.data, s->folded.len);
     return s->headers;
@@ -139,7 +139,7 @@ static bool search_stray_lines(struct stream *s, struct str header)
         const char *lf = memchr(p, '\n', (size_t)(end - p));
         const size_t n = (size_t)((lf ? lf + 1 : end) - p);
         if (n > 2 && *p != ' ' && *p != '\t' && memchr(p, ':', n) == NULL
-            && (s->has_word || !is_plain_header(p, n)) && text_needle_in_header(s->needle, (struct str){ p, n })) return true;
+            && (s->has_word || !is_plain_header(p, n)) && text_needle_in_header(s->needle, (struct str){ p, n }, false)) return true;
         p += n;
     }
     return false;

@@ -138,12 +138,15 @@ static void test_sort(void **state)
         { SORT_CC, "234561", "123456" }, { SORT_DISPLAYFROM, "265431", "134562" }, { SORT_DISPLAYTO, "254613", "316452" } };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        expect(box(), &(struct sort_key){ rows[i].by, false }, 1, rows[i].up);
-        expect(box(), &(struct sort_key){ rows[i].by, true }, 1, rows[i].down);
+        expect(box(), &(struct sort_key){ rows[i].by, false, NULL }, 1, rows[i].up);
+        expect(box(), &(struct sort_key){ rows[i].by, true, NULL }, 1, rows[i].down);
     }
-    const struct sort_key two[] = { { SORT_CC, false }, { SORT_ARRIVAL, false }, { SORT_CC, true }, { SORT_SIZE, true } };
+    const struct sort_key two[] = { { SORT_CC, false, NULL }, { SORT_ARRIVAL, false, NULL }, { SORT_CC, true, NULL }, { SORT_SIZE, true, NULL } };
     expect(box(), two, 4, "654321");
     expect(box(), two, 0, "123456");
+    static const unsigned char scores[] = { 0, 50, 100, 1, 50, 100, 7 };
+    expect(box(), &(struct sort_key){ SORT_RELEVANCY, false, scores }, 1, "251463");
+    expect(box(), &(struct sort_key){ SORT_RELEVANCY, true, scores }, 1, "361425");
 }
 
 static void test_failures(void **state)
@@ -154,14 +157,14 @@ static void test_failures(void **state)
     struct store_error e;
     (void)state;
     m.gone[2] = m.gone[0] = true;
-    expect(m, &(struct sort_key){ SORT_DATE, false }, 1, "4652");
+    expect(m, &(struct sort_key){ SORT_DATE, false, NULL }, 1, "4652");
     m = box();
     m.fails = true;
-    assert_int_equal(sort_run(&m, &(struct sort_key){ SORT_TO, false }, 1, COLLATE_CASEMAP, seqs, &n, &e), -1);
+    assert_int_equal(sort_run(&m, &(struct sort_key){ SORT_TO, false, NULL }, 1, COLLATE_CASEMAP, seqs, &n, &e), -1);
     assert_int_equal(e.code, STORE_CORRUPTION);
-    assert_int_equal(sort_run(&m, &(struct sort_key){ SORT_SIZE, false }, 1, COLLATE_CASEMAP, seqs, &n, &e), 0);     /* nothing need be read */
+    assert_int_equal(sort_run(&m, &(struct sort_key){ SORT_SIZE, false, NULL }, 1, COLLATE_CASEMAP, seqs, &n, &e), 0);     /* nothing need be read */
     n = 0;
-    assert_int_equal(sort_run(&m, &(struct sort_key){ SORT_TO, false }, 1, COLLATE_CASEMAP, NULL, &n, &e), 0);
+    assert_int_equal(sort_run(&m, &(struct sort_key){ SORT_TO, false, NULL }, 1, COLLATE_CASEMAP, NULL, &n, &e), 0);
 }
 
 int main(void)

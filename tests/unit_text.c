@@ -220,20 +220,50 @@ static void test_needle(void **state)
 {
     struct text_needle *n = text_needle_new(COLLATE_CASEMAP, STR("\xc3\x84R"));
     (void)state;
-    assert_true(text_needle_in_header(n, STR(" Der =?iso-8859-1?q?B=E4r?=")));
-    assert_true(text_needle_in_header(n, STR("ba\xcc\x88r")));
-    assert_false(text_needle_in_header(n, STR("bar")));
+    assert_true(text_needle_in_header(n, STR(" Der =?iso-8859-1?q?B=E4r?="), false));
+    assert_true(text_needle_in_header(n, STR("ba\xcc\x88r"), false));
+    assert_false(text_needle_in_header(n, STR("bar"), false));
     text_needle_free(n);
     n = text_needle_new(COLLATE_CASEMAP, STR(""));
-    assert_true(text_needle_in_header(n, STR("")));
+    assert_true(text_needle_in_header(n, STR(""), false));
     text_needle_free(n);
+}
+
+/* Is it found in the value, and in that of a field of phrases? */
+static void expect_spaced(const char *needle, const char *value, bool want, bool in_phrase)
+{
+    struct text_needle *n = text_needle_new(COLLATE_CASEMAP, (struct str){ needle, strlen(needle) });
+    const struct str v = { value, strlen(value) };
+    assert_int_equal(text_needle_in_header(n, v, false), want);
+    assert_int_equal(text_needle_in_header(n, v, true), in_phrase);
+    text_needle_free(n);
+}
+
+static void test_spaces(void **state)
+{
+    (void)state;
+    expect_spaced("one two", " one\r\n\ttwo\r\n", true, true);
+    expect_spaced("one two", " one\n two", true, true);
+    expect_spaced("one two", " one\r\n \t two", false, true);
+    expect_spaced("one two", " one \r\n two", false, true);
+    expect_spaced("one two", " one\ttwo", false, true);
+    expect_spaced("one two", " one\r\n\t=?utf-8?q?two?=", true, true);
+    expect_spaced("one two", " =?utf-8?q?one?=\r\n\t=?utf-8?q?_two?=", true, true);
+    expect_spaced("onetwo", " =?utf-8?q?one?=\r\n\t=?utf-8?q?two?=", true, true);
+    expect_spaced("one two", " one\r\ntwo", false, false);              /* no fold */
+    expect_spaced("one two three", "one\n\ttwo\n\tthree", true, true);
+    expect_spaced("one\ttwo", " one\r\n\ttwo", true, true);             /* as it stands there */
+    expect_spaced("one  two", " one  two", true, true);
+    expect_spaced("one  two", " one two", false, false);
+    expect_spaced("one ", " one\r\n\t", true, true);
+    expect_spaced(" ", "", false, false);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_charsets), cmocka_unit_test(test_header), cmocka_unit_test(test_transfer),
-        cmocka_unit_test(test_fold),     cmocka_unit_test(test_fold_all), cmocka_unit_test(test_search), cmocka_unit_test(test_needle),
+        cmocka_unit_test(test_fold),     cmocka_unit_test(test_fold_all), cmocka_unit_test(test_search), cmocka_unit_test(test_needle), cmocka_unit_test(test_spaces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
