@@ -17,7 +17,7 @@
 
 #include "auth/tls.h"
 
-enum { ROOM = 1 << 16, STALL = 60000, FAREWELL = 600000 };     /* octets; ms */
+enum { ROOM = 1 << 16, STALL = 30000, FAREWELL = 180000 };     /* octets; ms */
 
 static int64_t now(void)
 {
