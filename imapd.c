@@ -396,7 +396,8 @@ static int serve(const struct config *c, const struct account *a, const char *ad
         .list_count = c->list_count,
         .locker_fd = locker_fd
     };
-    const bool confined = rules == UNCONFINED || sandbox_session(rules, a->home, inbox, index_dir, journal_dir, c->require_sandbox) == 0;
+    const struct sandbox sandbox = { rules, a->home, inbox, index_dir, journal_dir, c->session_sockets, c->require_sandbox };
+    const bool confined = rules == UNCONFINED || sandbox_session(&sandbox) == 0;
     const int status = confined ? run_session(c, &settings, address, slot, report, tag, pending) : give_up("require-sandbox: the kernel cannot confine sessions");
     free(inbox);
     free(index_dir);

@@ -6,7 +6,6 @@
 
 #include <dlfcn.h>
 #include <pwd.h>
-#include <shadow.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -48,7 +47,6 @@ static void load_users(void)
     if (f != NULL)
         fclose(f);
     (void)getpwnam("root");
-    (void)getspnam("root");
 }
 
 void early_load(bool system_users, bool hashes)

@@ -137,8 +137,7 @@ static const struct filter_row session[] = {
     { SYS_getuid, ALWAYS, 0, 0 }, { SYS_geteuid, ALWAYS, 0, 0 }, { SYS_getgid, ALWAYS, 0, 0 }, { SYS_getegid, ALWAYS, 0, 0 },
     { SYS_getgroups, ALWAYS, 0, 0 }, { SYS_getppid, ALWAYS, 0, 0 }, { SYS_uname, ALWAYS, 0, 0 }, { SYS_sysinfo, ALWAYS, 0, 0 },
     { SYS_getrusage, ALWAYS, 0, 0 }, { SYS_kill, EQUALS, 1, 0 },           /* does the maker of a lock live? */
-    { SYS_socket, EQUALS, 0, AF_UNIX }, { SYS_connect, ALWAYS, 0, 0 }, { SYS_sendmsg, ALWAYS, 0, 0 }, { SYS_recvmsg, ALWAYS, 0, 0 },
-    { SYS_sendto, ALWAYS, 0, 0 }, { SYS_shutdown, ALWAYS, 0, 0 },
+    { SYS_shutdown, ALWAYS, 0, 0 },
     { SYS_prctl, EQUALS, 0, PR_SET_PDEATHSIG }, { SYS_prctl, EQUALS, 0, PR_SET_NAME },
 #ifdef SYS_quotactl_fd
     { SYS_quotactl_fd, ALWAYS, 0, 0 },
@@ -157,6 +156,13 @@ static const struct filter_row session[] = {
 #ifdef SYS_getrlimit
     { SYS_getrlimit, ALWAYS, 0, 0 },
 #endif
+};
+
+/* For names of users and groups that a daemon knows. Landlock says nothing about sockets: a user's own systemd, or his bus, would start
+ * programs for whoever can connect to it as him. */
+static const struct filter_row sockets[] = {
+    { SYS_socket, EQUALS, 0, AF_UNIX }, { SYS_connect, ALWAYS, 0, 0 }, { SYS_sendmsg, ALWAYS, 0, 0 }, { SYS_recvmsg, ALWAYS, 0, 0 },
+    { SYS_sendto, ALWAYS, 0, 0 },
 };
 
 #ifndef SANITIZED
@@ -277,11 +283,13 @@ int filter_locker(void)
     return install(&p, KILLS);
 }
 
-int filter_session(void)
+int filter_session(bool with_sockets)
 {
     struct filter_program p;
     begin(&p);
     ADD(&p, session);
+    if (with_sockets)
+        ADD(&p, sockets);
     add_sanitizer_rows(&p);
 #ifndef SANITIZED
     ADD(&p, taken_over);

@@ -14,7 +14,7 @@ int filter_warm(void);
 /* For the locker: besides that, in directories that it has open, create a file that does not exist yet, link, rename, remove,
  * stat and touch; it can open nothing that exists. */
 int filter_locker(void);
-/* For a session: its user's files, memory, time, Unix sockets (system log, names of users). Starting programs or processes, other users,
- * other processes and other networks are out of reach. */
-int filter_session(void);
+/* For a session: its user's files, memory, time, the sockets that it has (client, locker, system log). Starting programs or processes,
+ * other users, other processes and networks are out of reach. with_sockets: it may make Unix sockets and connect them. */
+int filter_session(bool with_sockets);
 #endif

@@ -16,6 +16,7 @@
 #include "auth/census.h"
 #include "base/log.h"
 #include "base/mechanisms.h"
+#include "base/record.h"
 
 /* Client octets for a log line whose words a script takes apart: no space, bracket or backslash gets through as it is. */
 static const char *safe(char *out, size_t size, struct str s)
@@ -78,11 +79,17 @@ static struct attempt attempt_begins(struct monitor *m, struct str mechanism, st
 static int refuse(struct monitor *m, const struct attempt *a, enum users_result result, const char *why, struct str text)
 {
     char user[200], mechanism[40];
+    struct record r;
     login_forget(m);
     m->attempts++;
     census_fail(m->config->state_file, m->peer->address);
-    log_notice("login failed: user=<%s> mechanism=%s address=%s attempt=%u reason=%s", safe(user, sizeof user, a->user),
-               safe(mechanism, sizeof mechanism, a->mechanism), m->peer->address, m->attempts, why);
+    record_begin(&r, LOG_LEVEL_NOTICE, "login failed");
+    record_add_name(&r, "user", safe(user, sizeof user, a->user));
+    record_add(&r, "mechanism", "%s", safe(mechanism, sizeof mechanism, a->mechanism));
+    record_add(&r, "address", "%s", m->peer->address);
+    record_add(&r, "attempt", "%u", m->attempts);
+    record_add(&r, "reason", "%s", why);
+    record_end(&r);
     hold(m, a->came + delay_of(m));
     if (m->attempts >= m->config->login_attempts) {
         enum { FAREWELL = 5000 };
@@ -93,22 +100,40 @@ static int refuse(struct monitor *m, const struct attempt *a, enum users_result 
     return channel_answer(m->channel, result == USERS_UNAVAILABLE ? CHANNEL_UNAVAILABLE : CHANNEL_DENIED, false, text);
 }
 
+/* Who comes in, by what, from where. */
+static void describe(struct record *r, const struct monitor *m, struct str mechanism)
+{
+    char name[40];
+    record_add_name(r, "user", m->account->name);
+    record_add(r, "mechanism", "%s", safe(name, sizeof name, mechanism));
+    record_add(r, "address", "%s", m->peer->address);
+}
+
 /* m->account is who comes in. by: the administrator who acts for the account, or NULL. */
 static int grant(struct monitor *m, struct str mechanism, const char *by)
 {
     enum { HAND_OVER = 10000 };
-    char name[40], administrator[200];
+    char administrator[200];
+    struct record r;
     const struct peer *p = m->peer;
     if (!census_login(m->config->state_file, m->account->name, m->config->max_sessions_per_user)) {
-        log_notice("login refused: user=<%s> mechanism=%s address=%s reason=max-sessions-per-user", m->account->name, safe(name, sizeof name, mechanism),
-                   p->address);
+        record_begin(&r, LOG_LEVEL_NOTICE, "login refused");
+        describe(&r, m, mechanism);
+        record_add(&r, "reason", "max-sessions-per-user");
+        record_end(&r);
         login_forget(m);
         m->state = OPEN;
         return channel_answer(m->channel, CHANNEL_LIMIT, false, STR(""));
     }
-    log_info("login: user=<%s> mechanism=%s address=%s%s%s%s%s%s%s%s%s%s", m->account->name, safe(name, sizeof name, mechanism), p->address,
-             p->proxy[0] != '\0' ? " proxy=" : "", p->proxy, p->tls.on ? " tls=" : "", p->tls.version, p->tls.on ? "," : "", p->tls.cipher,
-             by != NULL ? " by=<" : "", by != NULL ? safe(administrator, sizeof administrator, str_z(by)) : "", by != NULL ? ">" : "");
+    record_begin(&r, LOG_LEVEL_INFO, "login");
+    describe(&r, m, mechanism);
+    if (p->proxy[0] != '\0')
+        record_add(&r, "proxy", "%s", p->proxy);
+    if (p->tls.on)
+        record_add(&r, "tls", "%s,%s", p->tls.version, p->tls.cipher);
+    if (by != NULL)
+        record_add_name(&r, "by", safe(administrator, sizeof administrator, str_z(by)));
+    record_end(&r);
     if (!str_eq(mechanism, STR("ANONYMOUS")))
         census_forgive(m->config->state_file, p->address);
     m->state = GRANTED;

@@ -49,17 +49,16 @@ static void allow_inbox(int rules, const char *inbox)
     free(dir);
 }
 
-static int confine_files(int rules, const char *home, const char *inbox, const char *index_dir, const char *journal_dir)
+static int confine_files(const struct sandbox *s)
 {
-    if (rules < 0)
-        rules = sandbox_begin();
+    const int rules = s->begun >= 0 ? s->begun : sandbox_begin();
     if (rules < 0)
         return -1;
-    landlock_allow(rules, home, LANDLOCK_ALL);
-    landlock_allow(rules, index_dir, LANDLOCK_ALL);
-    if (strcmp(journal_dir, index_dir) != 0)
-        landlock_allow(rules, journal_dir, LANDLOCK_ALL);
-    allow_inbox(rules, inbox);
+    landlock_allow(rules, s->home, LANDLOCK_ALL);
+    landlock_allow(rules, s->index_dir, LANDLOCK_ALL);
+    if (strcmp(s->journal_dir, s->index_dir) != 0)
+        landlock_allow(rules, s->journal_dir, LANDLOCK_ALL);
+    allow_inbox(rules, s->inbox);
     landlock_allow(rules, "/proc/self", LANDLOCK_READ);      /* its own descriptors: of this process, which may be a new one */
     return landlock_apply(rules);
 }
@@ -85,18 +84,18 @@ static int limit_resources(void)
 #endif
 }
 
-int sandbox_session(int begun, const char *home, const char *inbox, const char *index_dir, const char *journal_dir, bool required)
+int sandbox_session(const struct sandbox *s)
 {
     const char *missing = NULL;
     if (limit_resources() != 0 || prctl(PR_SET_DUMPABLE, DUMPABLE, 0, 0, 0) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         missing = "limits";
-    else if (confine_files(begun, home, inbox, index_dir, journal_dir) != 0)
+    else if (confine_files(s) != 0)
         missing = "Landlock";
     const int why = errno;
-    if (filter_session() != 0 && missing == NULL)
+    if (filter_session(s->sockets) != 0 && missing == NULL)
         missing = "seccomp";
     if (missing == NULL)
         return 0;
     log_warning("session not confined as it should be: %s: %s", missing, strerror(strcmp(missing, "seccomp") == 0 ? errno : why));
-    return required ? -1 : 0;
+    return s->required ? -1 : 0;
 }

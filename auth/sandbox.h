@@ -9,6 +9,12 @@ int sandbox_begin(void);
 /* Confines a session, which is the user already, to the user's mail: home, index and journal directory whole, the directory of the
  * INBOX as far as mail there needs it, and what the C library reads (time zone, character sets); and to the system calls that
  * serving mail takes (filter_session). No new privileges, no core, no processes, not traceable. What the kernel does not have is
- * missing, and logged in one line; the user's permissions remain. begun: of sandbox_begin, or -1; closed here. 0; -1: something is missing, and required. */
-int sandbox_session(int begun, const char *home, const char *inbox, const char *index_dir, const char *journal_dir, bool required);
+ * missing, and logged in one line; the user's permissions remain. 0; -1: something is missing, and required. */
+struct sandbox {
+    int begun;                         /* of sandbox_begin, closed by sandbox_session; or -1 */
+    const char *home, *inbox, *index_dir, *journal_dir;
+    bool sockets;                      /* it may connect to Unix sockets */
+    bool required;
+};
+int sandbox_session(const struct sandbox *s);
 #endif

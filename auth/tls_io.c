@@ -17,7 +17,7 @@
 
 #include "auth/tls.h"
 
-enum { ROOM = 1 << 16 };
+enum { ROOM = 1 << 16, STALL = 30000, FAREWELL = 180000 };     /* octets; ms */
 
 static int64_t now(void)
 {
@@ -63,6 +63,8 @@ struct pump {
     int read_wants, write_wants;       /* POLLIN or POLLOUT of the network, when OpenSSL said so; else 0 */
     bool told;                         /* plain was told that up has ended */
     bool broken;
+    bool alone;                        /* the other end of plain is closed: what is in it, and in down, is all */
+    int64_t until, stalled;            /* alone: when the client must have taken all, and when at least something */
 };
 
 static int wanted(struct pump *p, int result)
@@ -136,10 +138,28 @@ static bool write_client(struct pump *p)
     if (n > 0) {
         p->down.at += (size_t)n;
         p->down.n -= (size_t)n;
+        p->stalled = now() + STALL;
         return true;
     }
     p->broken = p->write_wants == 0;
     return false;
+}
+
+/* A session may wait for its client as long as it likes, and then it ends. Without it a client that takes nothing would keep this
+ * process for ever. -1: no limit. */
+static int patience(const struct pump *p)
+{
+    if (!p->alone)
+        return -1;
+    const int64_t first = p->until < p->stalled ? p->until : p->stalled, left = first - now();
+    return left > 0 ? (int)left : 0;
+}
+
+static void left_alone(struct pump *p)
+{
+    p->alone = true;
+    p->until = now() + FAREWELL;
+    p->stalled = now() + STALL;
 }
 
 static void wait_for_any(struct pump *p)
@@ -153,10 +173,12 @@ static void wait_for_any(struct pump *p)
     struct pollfd fds[3] = {
         { .fd = net & POLLIN ? p->in : -1, .events = POLLIN },
         { .fd = net & POLLOUT ? p->out : -1, .events = POLLOUT },
-        { .fd = plain != 0 ? p->plain : -1, .events = plain }
+        { .fd = plain != 0 || !p->alone ? p->plain : -1, .events = plain }      /* its end is told in any case */
     };
-    if (poll(fds, 3, -1) < 0 && errno != EINTR)
-        p->broken = true;
+    const int ready = poll(fds, 3, patience(p));
+    p->broken = ready == 0 || (ready < 0 && errno != EINTR);
+    if (!p->alone && (fds[2].revents & POLLHUP))
+        left_alone(p);
 }
 
 /* After close_notify: until the client has closed too, so that the kernel does not throw away what it has not read yet. */

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pwd.h>
 #include <shadow.h>
 #include <stdio.h>
@@ -24,6 +25,19 @@
 #include "base/compat.h"
 #include "base/log.h"
 #include "base/xmalloc.h"
+
+/* This process becomes the session, and what a session can be made to tell must not be other users' hashes: buffers of ours are wiped,
+ * and those that the C library reads its databases through are overwritten when it frees them. */
+static void wipe_freed(bool on)
+{
+#ifdef M_PERTURB
+    (void)mallopt(M_PERTURB, on ? 0xff : 0);
+#else
+    (void)on;
+#endif
+}
+
+enum { READ_ROOM = 4096, LINE_ROOM = 16384, SHADOW_ROOM = 8192 };
 
 /* What was found out about a name. */
 struct candidate {
@@ -89,11 +103,14 @@ static FILE *open_passwd_file(const char *path)
 static int find_in_file(const char *path, const char *name, enum scram_hash hash, struct candidate *u)
 {
     FILE *f = open_passwd_file(path);
-    char *line = NULL;
-    size_t size = 0;
+    size_t size = LINE_ROOM;           /* grown, it would leave pieces behind */
+    char *line, *room;
     int found = 0;
     if (f == NULL)
         return -1;
+    line = xmalloc(size);
+    room = xmalloc(READ_ROOM);
+    (void)setvbuf(f, room, _IOFBF, READ_ROOM);
     while (getline(&line, &size, f) >= 0) {
         struct passwd_line e;
         if (passwd_line_parse(&e, line) != 1)
@@ -108,10 +125,11 @@ static int find_in_file(const char *path, const char *name, enum scram_hash hash
             found = 1;
         }
     }
-    if (line != NULL)
-        explicit_bzero(line, size);
-    free(line);
     fclose(f);
+    explicit_bzero(line, size);
+    explicit_bzero(room, READ_ROOM);
+    free(line);
+    free(room);
     return found;
 }
 
@@ -139,17 +157,24 @@ static bool shell_refuses(const char *shell)
 static char *somebodys_hash(void)
 {
     enum { LOOK_AT = 200 };
-    char *hash = NULL;
+    char *hash = NULL, room[SHADOW_ROOM];
+    struct spwd entry, *s;
     setspent();
-    for (int i = 0; i < LOOK_AT && hash == NULL; i++) {
-        const struct spwd *s = getspent();
-        if (s == NULL)
-            break;
+    for (int i = 0; i < LOOK_AT && hash == NULL && getspent_r(&entry, room, sizeof room, &s) == 0; i++)
         if (strcmp(s->sp_namp, "root") != 0 && hash_usable(s->sp_pwdp))
             hash = xstrdup(s->sp_pwdp);
-    }
     endspent();
+    explicit_bzero(room, sizeof room);
     return hash;
+}
+
+/* Looked for, and forgotten. */
+static void look_in_shadow(const char *name)
+{
+    char room[SHADOW_ROOM];
+    struct spwd entry, *s;
+    (void)getspnam_r(name, &entry, room, sizeof room, &s);
+    explicit_bzero(room, sizeof room);
 }
 
 static int find_in_system(const char *name, struct candidate *u)
@@ -158,10 +183,13 @@ static int find_in_system(const char *name, struct candidate *u)
     const struct passwd *pw = getpwnam(name);
     if (pw == NULL) {
         const int why = errno;
-        (void)getspnam(name);          /* as long as for a user who is there */
+        look_in_shadow(name);          /* as long as for a user who is there */
         return why == EIO || why == EMFILE || why == ENFILE || why == ENOMEM ? -1 : 0;
     }
-    const struct spwd *s = strcmp(pw->pw_passwd, "x") == 0 ? getspnam(name) : NULL;
+    char room[SHADOW_ROOM];
+    struct spwd entry, *s = NULL;
+    if (strcmp(pw->pw_passwd, "x") == 0 && getspnam_r(name, &entry, room, sizeof room, &s) != 0)
+        s = NULL;
     const char *hash = s != NULL ? s->sp_pwdp : strcmp(pw->pw_passwd, "x") == 0 ? "*" : pw->pw_passwd;
     candidate_set(u, pw->pw_name, pw->pw_dir, pw->pw_uid, pw->pw_gid, hash);
     u->account.system = true;
@@ -169,6 +197,7 @@ static int find_in_system(const char *name, struct candidate *u)
         u->refused = shadow_refuses(s);
     if (u->refused == NULL && shell_refuses(pw->pw_shell))
         u->refused = "shell";
+    explicit_bzero(room, sizeof room);
     return 1;
 }
 
@@ -180,26 +209,33 @@ static void level(const struct config *c, const char *name, int found, const str
     bool there = found == 1;
     if (!c->system_users)
         return;
+    wipe_freed(true);
     if (found == 1 && !u->account.system) {
         there = getpwnam(name) != NULL;
-        (void)getspnam(name);
+        look_in_shadow(name);
     } else if (found == 1 && u->like == NULL) {
-        free(somebodys_hash());
+        char *hash = somebodys_hash();
+        if (hash != NULL)
+            explicit_bzero(hash, strlen(hash));
+        free(hash);
     }
     const char *const other = there ? "no-such-user" : "root";
     (void)getpwnam(other);
-    (void)getspnam(other);
+    look_in_shadow(other);
+    wipe_freed(false);
 }
 
 /* 1: found, 0: not, -1: a database that is configured cannot be read. */
 static int find(const struct config *c, const char *name, enum scram_hash hash, struct candidate *u)
 {
+    wipe_freed(true);
     int found = c->passwd_file != NULL ? find_in_file(c->passwd_file, name, hash, u) : 0;
     if (found == 0 && c->system_users) {
         found = find_in_system(name, u);
         if (u->hash == NULL && u->like == NULL)
             u->like = somebodys_hash();
     }
+    wipe_freed(false);
     if (found == 1 && u->refused == NULL) {
         if (u->account.uid == 0 || u->account.gid == 0)
             u->refused = "root";

@@ -31,6 +31,17 @@ static inline int close_range(unsigned first, unsigned last, int flags)
     return (int)syscall(SYS_close_range, first, last, flags);
 }
 #endif
+#ifndef __GLIBC__                      /* musl's walk through /etc/shadow finds nobody */
+#include <shadow.h>
+static inline int getspent_r(struct spwd *entry, char *room, size_t size, struct spwd **found)
+{
+    (void)entry;
+    (void)room;
+    (void)size;
+    *found = NULL;
+    return -1;
+}
+#endif
 #ifndef HAVE_STATX
 #include <linux/stat.h>
 static inline int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *st)

@@ -61,6 +61,7 @@ static const struct setting settings[] = {
     { "greeter-user", "imapd", K_STRING, AT(greeter_user) },
     { "greeter-root", "/run/imapd/empty", K_STRING, AT(greeter_root) },
     { "require-sandbox", "no", K_BOOL, AT(require_sandbox) },
+    { "session-sockets", "no", K_BOOL, AT(session_sockets) },
     { "inbox", "/var/mail/%u", K_STRING, AT(inbox) },
     { "mail-root", "", K_STRING, AT(mail_root) },
     { "index-dir", "%h/.imapd", K_STRING, AT(index_dir) },

@@ -46,6 +46,7 @@ struct config {
     char *greeter_user;         /* greeter-user = imapd, else nobody */
     char *greeter_root;         /* greeter-root = /var/empty or /run/imapd/empty: an empty directory */
     bool require_sandbox;       /* require-sandbox = no: without Landlock and seccomp, no session */
+    bool session_sockets;       /* session-sockets = no: a session may connect to Unix sockets (names of users that a daemon knows) */
     /* where mail is */
     char *inbox;                /* inbox = /var/mail/%u ; %u user, %h home */
     char *mail_root;            /* mail-root = "" (home itself) or a directory below it, e.g. mail */

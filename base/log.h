@@ -1,5 +1,7 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
+#include <stdbool.h>
+#include <stddef.h>
 
 /* One line to syslog (facility mail, ident "imapd[pid]"), or to stderr when log_to_stderr() was called. Control and
  * 8-bit bytes of the formatted line are written as \xNN, so client bytes may be arguments. Never fails. */
@@ -12,4 +14,12 @@ void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(
 #define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)
 /* Keeps a connection to syslogd open across chroot and sandboxes; call before confining. */
 void log_open(void);
+
+/* What base/record.h is made of. The octets of "in" as a line has them, cut to the room; the length. */
+size_t log_escape(char *out, size_t size, const char *in);
+/* As syslog(3) has it: LOG_INFO, ... */
+int log_priority(enum log_level level);
+/* One datagram to the journal, in its own protocol. The socket is opened with the first one, and stays, so that must be before confining.
+ * False: /dev/log is not the journal's, or it takes nothing now; the line is for syslog then. */
+bool log_journal(const char *fields, size_t n);
 #endif

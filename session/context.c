@@ -163,7 +163,7 @@ static void tell_items(struct session *s, const struct context *c, const uint32_
 static void ask_again(struct session *s, struct context *c, const uint32_t *seqs, size_t n)
 {
     struct search_key both[2] = { { .type = SEARCH_UID }, c->program };
-    struct search_key program = { .type = SEARCH_AND, .children = both, .child_count = 2 };
+    struct search_key program = { .type = SEARCH_AND, .children = both, .child_count = 2, .collation = c->program.collation };
     struct buf matched = { 0 }, added = { 0 }, added_seqs = { 0 }, removed = { 0 };
     both[0].ranges = xreallocarray(NULL, n, sizeof *both[0].ranges);
     both[0].range_count = n;

@@ -9,6 +9,7 @@
 
 #include "base/octets.h"
 #include "base/log.h"
+#include "base/record.h"
 #include "session/metadata.h"
 #include "session/notify.h"
 #include "session/results.h"
@@ -82,13 +83,23 @@ static void on_progress(void *ctx, uint64_t done, uint64_t goal)
 static void log_end(const struct session *s, const char *address, int64_t began)
 {
     struct rusage use = { .ru_maxrss = 0 };
+    struct record r;
     const char *end = s->end != NULL ? s->end : ended_by_signal != 0 ? "signal" : s->io.failed ? "lost" : "eof";
     (void)getrusage(RUSAGE_SELF, &use);
     const long cpu = (use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1000 + (use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1000;
-    log_info("logout: user=<%s> address=%s reason=%s seconds=%lld commands=%llu in=%llu out=%llu fetched=%llu appended=%llu cpu-ms=%ld max-kib=%ld",
-             s->user, address, end, (long long)(io_now_ms() - began) / 1000, (unsigned long long)s->commands,
-             (unsigned long long)s->io.octets_in, (unsigned long long)s->io.octets_out, (unsigned long long)s->fetched,
-             (unsigned long long)s->appended, cpu, use.ru_maxrss);
+    record_begin(&r, LOG_LEVEL_INFO, "logout");
+    record_add_name(&r, "user", s->user);
+    record_add(&r, "address", "%s", address);
+    record_add(&r, "reason", "%s", end);
+    record_add(&r, "seconds", "%lld", (long long)(io_now_ms() - began) / 1000);
+    record_add(&r, "commands", "%llu", (unsigned long long)s->commands);
+    record_add(&r, "in", "%llu", (unsigned long long)s->io.octets_in);
+    record_add(&r, "out", "%llu", (unsigned long long)s->io.octets_out);
+    record_add(&r, "fetched", "%llu", (unsigned long long)s->fetched);
+    record_add(&r, "appended", "%llu", (unsigned long long)s->appended);
+    record_add(&r, "cpu-ms", "%ld", cpu);
+    record_add(&r, "max-kib", "%ld", use.ru_maxrss);
+    record_end(&r);
 }
 
 int session_run(const struct session_settings *settings)

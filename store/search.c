@@ -14,6 +14,7 @@
 #include "store/fields.h"
 #include "store/mime_lex.h"
 #include "store/object_id.h"
+#include "store/search_same.h"
 
 enum { BATCH = 8192, SMALL = 1 << 20, ROW = 64 };     /* matches between two looks up; octets of a message that is read whole; messages */
 enum cost { COST_SET, COST_RECORD, COST_HEADER, COST_CONTENT, COSTS };
@@ -541,6 +542,7 @@ int search_run(struct mailbox *m, struct search_key *program, int (*found)(void 
     uint32_t seq = 1, last = mailbox_exists(m), matches[BATCH];
     bool stopped = false;
 
+    search_once(program);
     s.rows = prepare(program) == COST_RECORD;
     s.line_ends = has_line_ends(program);
     s.arena = arena_new();

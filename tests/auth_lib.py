@@ -7,6 +7,7 @@ import ctypes
 import fcntl
 import os
 import queue
+import re
 import shutil
 import signal
 import socket
@@ -250,6 +251,23 @@ def status_of(pid):
     """/proc/PID/status as a dictionary of strings."""
     with open(f"/proc/{pid}/status") as f:
         return {k: v.strip() for k, v in (line.split(":", 1) for line in f)}
+
+
+def found_in_memory(pid, patterns, writable=False):
+    """The names of the patterns (name: octets) that are in the memory of the process; writable: in what it can write, and is no file's."""
+    found = set()
+    with open("/proc/%d/maps" % pid) as maps, open("/proc/%d/mem" % pid, "rb", 0) as memory:
+        for line in maps:
+            m = re.match(r"([0-9a-f]+)-([0-9a-f]+) r", line)
+            if m is None or "[v" in line or (writable and (line.split()[1][1] != "w" or line.split()[4] != "0")):
+                continue
+            try:
+                memory.seek(int(m.group(1), 16))
+                octets = memory.read(int(m.group(2), 16) - int(m.group(1), 16))
+            except OSError:
+                continue
+            found |= {name for name, pattern in patterns.items() if pattern in octets}
+    return found
 
 
 def private_kib(pid):

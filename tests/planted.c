@@ -3,89 +3,11 @@
  * has taken the process over. Each attempt answers "* PLANT name result errno"; that a process died is for the test to see.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/ptrace.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #undef cmd_noop                  /* the real one has another name in this program: tests/sources.am */
 #include "session/command.h"
-
-static int open_path(const char *path)
-{
-    const int fd = open(path, O_RDONLY);
-    char octets[64];
-    return fd >= 0 && read(fd, octets, sizeof octets) > 0 ? 0 : -1;
-}
-
-static int write_path(const char *path)
-{
-    return open(path, O_WRONLY | O_CREAT | O_APPEND, 0600) >= 0 ? 0 : -1;
-}
-
-static int internet(int type)
-{
-    const struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9), .sin_addr = { htonl(INADDR_LOOPBACK) } };
-    const int fd = socket(AF_INET, type, 0);
-    return fd < 0 || connect(fd, (const struct sockaddr *)&to, sizeof to) != 0 ? -1 : 0;
-}
-
-static int parent_memory(void)
-{
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%ld/mem", (long)getppid());
-    return open_path(path);
-}
-
-static int start_shell(void)
-{
-    char *const argv[] = { (char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c", (char *)(uintptr_t)"echo '* PLANT shell runs'", NULL };
-    return execve("/bin/sh", argv, NULL);
-}
-
-static int new_process(void)
-{
-    const pid_t pid = fork();
-    if (pid == 0)
-        _exit(0);
-    return pid < 0 ? -1 : 0;
-}
-
-/* What is tried; %s of a path is the rest of the argument. */
-static int attempt(const char *name, const char *path)
-{
-    if (strcmp(name, "read") == 0) return open_path(path);
-    if (strcmp(name, "write") == 0) return write_path(path);
-    if (strcmp(name, "tcp") == 0) return internet(SOCK_STREAM);
-    if (strcmp(name, "udp") == 0) return internet(SOCK_DGRAM);
-    if (strcmp(name, "raw") == 0) return socket(AF_PACKET, SOCK_RAW, 0) >= 0 ? 0 : -1;
-    if (strcmp(name, "exec") == 0) return start_shell();
-    if (strcmp(name, "fork") == 0) return new_process();
-    if (strcmp(name, "ptrace") == 0) return (int)ptrace(PTRACE_ATTACH, getppid(), NULL, NULL);
-    if (strcmp(name, "memory") == 0) return parent_memory();
-    if (strcmp(name, "kill") == 0) return kill(getppid(), SIGTERM);
-    if (strcmp(name, "setuid") == 0) return setuid(0);
-    if (strcmp(name, "setgroups") == 0) return (int)syscall(SYS_setgroups, 0, NULL);
-    if (strcmp(name, "mount") == 0) return mount("none", "/", "tmpfs", 0, NULL);
-    if (strcmp(name, "unshare") == 0) return unshare(CLONE_NEWUSER);
-    if (strcmp(name, "chroot") == 0) return chroot("/");
-    if (strcmp(name, "code") == 0)
-        return mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED ? 0 : -1;
-    if (strcmp(name, "own") == 0) return 0;
-    errno = EINVAL;
-    return -1;
-}
+#include "tests/planted_attempts.h"
 
 enum outcome cmd_noop(struct session *s, struct parse *p)
 {
@@ -98,7 +20,7 @@ enum outcome cmd_noop(struct session *s, struct parse *p)
     snprintf(zname, sizeof zname, "%.*s", (int)name.n, name.p);
     snprintf(zpath, sizeof zpath, "%.*s", (int)path.n, path.p);
     errno = 0;
-    const int result = attempt(zname, zpath);
+    const int result = planted_attempt(zname, zpath);
     untagged(s, "PLANT %s %s %d", zname, result == 0 ? "works" : "fails", errno);
     return OUTCOME_OK;
 }
