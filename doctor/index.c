@@ -51,7 +51,7 @@ static void contents(const struct patient *p, const struct account *a, const cha
     struct store_error e;
     if (store_open(&s, &settings, NULL, &e) != 0) {
         report_found(p->report, MARK_ERROR, area, FIX("rm -r %s: it is made anew from the mailboxes", dir), "%s: %s", dir,
-                     e.text);
+                     store_why(&e));
         free(journal_dir);
         return;
     }

@@ -63,34 +63,47 @@ static bool says(const char *text, const char *word)
     return strstr(text, word) != NULL;
 }
 
+/* Does Postfix leave delivery to another program? procmail and maildrop lock as it does. */
+static void postfix_hands_on(const struct patient *p, const char *name, const char *value)
+{
+    if (value[0] != '\0' && !says(value, "procmail") && !says(value, "maildrop"))
+        report_found(p->report, MARK_WARNING, area, FIX("postconf -e '%s ='; postfix reload", name),
+                     "postfix hands mail to %s (%s), and does not deliver to the spool itself", value, name);
+}
+
+static void postfix_spool(const struct patient *p, const char *directory)
+{
+    struct stat a, b;
+    char *dir = spool_directory(p->config);
+    if (dir != NULL && directory[0] == '/' && stat(dir, &a) == 0
+        && (stat(directory, &b) != 0 || a.st_ino != b.st_ino || a.st_dev != b.st_dev))
+        report_found(p->report, MARK_NOTE, area, FIX("inbox = %s/%%u, or postconf -e 'mail_spool_directory = %s'", directory, dir),
+                     "postfix delivers to %s, INBOX is in %s", directory, dir);
+    free(dir);
+}
+
 static void postfix(const struct patient *p)
 {
-    static const char *const hands_on[] = { "mailbox_transport", "mailbox_command" };
-    char text[1024];
-    char *dir = spool_directory(p->config);
-    for (size_t i = 0; i < sizeof hands_on / sizeof *hands_on; i++)
-        if (run_command((const char *[]){ "postconf", "-h", hands_on[i], NULL }, false, text, sizeof text) == 0 && strcspn(text, " \n") > 0
-            && !says(text, "procmail") && !says(text, "maildrop"))
-            report_found(p->report, MARK_WARNING, area, FIX("postconf -e '%s ='; postfix reload", hands_on[i]),
-                         "postfix hands mail to %.*s (%s), and does not deliver to the spool itself", (int)strcspn(text, "\n"), text,
-                         hands_on[i]);
-    if (run_command((const char *[]){ "postconf", "-h", "mailbox_delivery_lock", NULL }, false, text, sizeof text) == 0)
-        agree(p, "postfix (mailbox_delivery_lock)", says(text, "dotlock"), says(text, "fcntl"), says(text, "flock"),
-              "postconf -e 'mailbox_delivery_lock = fcntl, dotlock'; postfix reload");
-    if (run_command((const char *[]){ "postconf", "-h", "home_mailbox", NULL }, false, text, sizeof text) == 0
-        && strcspn(text, " \n") > 0)
-        report_found(p->report, MARK_WARNING, area, "postconf -e 'home_mailbox ='; postfix reload",
-                     "postfix delivers to ~/%.*s (home_mailbox), not to the spool", (int)strcspn(text, "\n"), text);
-    if (dir != NULL
-        && run_command((const char *[]){ "postconf", "-h", "mail_spool_directory", NULL }, false, text, sizeof text) == 0
-        && text[0] == '/') {
-        struct stat a, b;
-        text[strcspn(text, "\n")] = '\0';
-        if (stat(dir, &a) == 0 && (stat(text, &b) != 0 || a.st_ino != b.st_ino || a.st_dev != b.st_dev))
-            report_found(p->report, MARK_NOTE, area, FIX("inbox = %s/%%u, or postconf -e 'mail_spool_directory = %s'", text, dir),
-                         "postfix delivers to %s, INBOX is in %s", text, dir);
+    enum { LOCK, HOME, SPOOL, TRANSPORT, COMMAND, SETTINGS };
+    static const char *const ask[] = { "postconf", "-h", "mailbox_delivery_lock", "home_mailbox", "mail_spool_directory", "mailbox_transport",
+                                       "mailbox_command", NULL };
+    char text[4096], *save = text;
+    const char *values[SETTINGS];
+    if (run_command(ask, false, text, sizeof text) != 0)
+        return;
+    for (int i = 0; i < SETTINGS; i++) { /* a line each */
+        values[i] = strsep(&save, "\n");
+        if (values[i] == NULL)
+            return;
     }
-    free(dir);
+    agree(p, "postfix (mailbox_delivery_lock)", says(values[LOCK], "dotlock"), says(values[LOCK], "fcntl"), says(values[LOCK], "flock"),
+          "postconf -e 'mailbox_delivery_lock = fcntl, dotlock'; postfix reload");
+    if (values[HOME][0] != '\0')
+        report_found(p->report, MARK_WARNING, area, "postconf -e 'home_mailbox ='; postfix reload",
+                     "postfix delivers to ~/%s (home_mailbox), not to the spool", values[HOME]);
+    postfix_spool(p, values[SPOOL]);
+    postfix_hands_on(p, "mailbox_transport", values[TRANSPORT]);
+    postfix_hands_on(p, "mailbox_command", values[COMMAND]);
 }
 
 /* Is there a line of that text alone, in the n octets? */
