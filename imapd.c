@@ -54,7 +54,7 @@ struct options {
     int n;
 };
 
-static const char usage[] =
+static const char synopsis[] =
     "usage: imapd [--config FILE] [--preauth | --tls]\n"
     "       imapd [--config FILE] [--user NAME] --check [FILE...]\n"
     "       imapd [--config FILE] [--user NAME] [--backup DIR] --repair FILE...\n"
@@ -64,7 +64,9 @@ static const char usage[] =
     "       imapd --passwd ... NAME (see --passwd --help)\n"
     "       imapd [--config FILE] [--user NAME] [--all] [--quoting mboxrd|mboxo] --import maildir|mbox|eml PATH MAILBOX\n"
     "       imapd [--config FILE] [--user NAME] --export maildir|mbox|eml MAILBOX PATH\n"
-    "       imapd --version | --help\n"
+    "       imapd --version | --help\n";
+
+static const char explanation[] =
     "\n"
     "An IMAP server on standard input and output. As root, by inetd, xinetd or a systemd socket: login, then the user's mail.\n"
     "As an ordinary user: your own mail, already logged in (PREAUTH).\n"
@@ -87,12 +89,18 @@ static const char usage[] =
     "  --version       print the version\n"
     "  --help          print this\n";
 
+static void __attribute__((noreturn)) misused(const char *why, int status)
+{
+    if (why != NULL)
+        fprintf(stderr, "imapd: %s\n", why);
+    fputs(synopsis, stderr);
+    exit(status);
+}
+
 static void set_task(struct options *o, enum maint_task task)
 {
-    if (o->task != MAINT_NONE || o->migrating) {
-        fputs(usage, stderr);
-        exit(2);
-    }
+    if (o->task != MAINT_NONE || o->migrating)
+        misused("one of --check, --repair, --recover, --seal, --import and --export at a time", 2);
     o->task = task;
 }
 
@@ -109,18 +117,36 @@ static bool offline(const struct options *o)
     return o->task != MAINT_NONE || o->migrating;
 }
 
-/* What belongs to a task is there, and nothing that belongs to another. */
-static bool fits(const struct options *o)
+static const char *migration_misfit(const struct options *o)
 {
     enum source_kind kind;
+    if (!migrate_kind(o->format, &kind))
+        return "--import and --export take one of maildir, mbox and eml";
+    if (o->n != 2)
+        return o->moving_in ? "--import needs a path and a mailbox" : "--export needs a mailbox and a path";
+    if (o->all && !(o->moving_in && kind == SOURCE_MAILDIR))
+        return "--all is for --import maildir";
+    if (o->quoting != NULL && !(o->moving_in && kind == SOURCE_MBOX))
+        return "--quoting is for --import mbox";
+    if (o->quoting != NULL && strcmp(o->quoting, "mboxo") != 0 && strcmp(o->quoting, "mboxrd") != 0)
+        return "--quoting takes mboxrd or mboxo";
+    return NULL;
+}
+
+/* What belongs to a task is there, and nothing that belongs to another: NULL; or what is wrong. */
+static const char *misfit(const struct options *o)
+{
+    if (o->backup != NULL && o->task != MAINT_REPAIR)
+        return "--backup is for --repair";
     if (o->migrating)
-        return o->n == 2 && o->backup == NULL && migrate_kind(o->format, &kind)
-            && (!o->all || (o->moving_in && kind == SOURCE_MAILDIR)) && (o->quoting == NULL || (o->moving_in && kind == SOURCE_MBOX
-                && (strcmp(o->quoting, "mboxo") == 0 || strcmp(o->quoting, "mboxrd") == 0)));
+        return migration_misfit(o);
     if (o->all || o->quoting != NULL)
-        return false;
-    return o->task == MAINT_NONE ? o->n == 0 && o->user == NULL && o->backup == NULL
-                                 : (o->n > 0 || o->task == MAINT_CHECK) && (o->backup == NULL || o->task == MAINT_REPAIR);
+        return "--all and --quoting are for --import";
+    if (o->task == MAINT_NONE && o->user != NULL)
+        return "--user is for --check, --repair, --recover, --seal, --import, --export and --doctor";
+    if (o->task == MAINT_NONE && o->n > 0)
+        return "what is to be done with these files?";
+    return o->task != MAINT_NONE && o->task != MAINT_CHECK && o->n == 0 ? "name a mailbox" : NULL;
 }
 
 static void parse_options(struct options *o, int argc, char **argv)
@@ -153,16 +179,15 @@ static void parse_options(struct options *o, int argc, char **argv)
         case ALL: o->all = true; break;
         case QUOTING: o->quoting = optarg; break;
         case VERSION: puts("imapd " PACKAGE_VERSION); exit(0);
-        case HELP: fputs(usage, stdout); exit(0);
-        default: fputs(usage, stderr); exit(EX_USAGE);
+        case HELP: fputs(synopsis, stdout); fputs(explanation, stdout); exit(0);
+        default: misused(NULL, EX_USAGE);
         }
     }
     o->files = argv + optind;
     o->n = argc - optind;
-    if (!fits(o)) {
-        fputs(usage, stderr);
-        exit(offline(o) ? 2 : EX_USAGE);
-    }
+    const char *why = misfit(o);
+    if (why != NULL)
+        misused(why, offline(o) ? 2 : EX_USAGE);
 }
 
 static bool write_all(int fd, const char *p, size_t n)
@@ -357,7 +382,7 @@ static int run_session(const struct config *c, const struct store_settings *sett
     }
     store_watch(NULL, &back);
     if (store_open(&store, settings, warn, &error) != 0)
-        return give_up(error.text);
+        return give_up(store_why(&error));
     opened = true;
     store_watch(store, &back);
     const struct session_settings session = {

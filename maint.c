@@ -118,7 +118,7 @@ static int open_target(struct target *t, int flags)
     if (names_parse(t->store->names, str_z(t->label), &t->name, NULL, &e) != 0
         || (t->fd = names_open(t->store->names, &t->name, flags, &e)) < 0
         || (t->dirfd = names_open_dir(t->store->names, &t->name, &leaf, &e)) < 0)
-        return fail(t, e.text);
+        return fail(t, store_why(&e));
     t->leaf = xstrdup(leaf);
     return 0;
 }
@@ -139,7 +139,7 @@ static int lock_target(struct target *t, enum mbox_lock_kind kind)
     struct stat there, ours;
     t->lock = mbox_lock_new(t->fd, t->dirfd, t->leaf, t->named && t->name.inbox, &t->store->locks);
     if (mbox_lock_acquire(t->lock, kind, t->m->config->lock_timeout * 1000, &e) != 0)
-        return fail(t, e.text);
+        return fail(t, store_why(&e));
     if (fstatat(t->dirfd, t->leaf, &there, 0) != 0 || fstat(t->fd, &ours) != 0 || there.st_ino != ours.st_ino
         || there.st_dev != ours.st_dev)
         return fail(t, "was replaced meanwhile");
@@ -214,7 +214,7 @@ static int check(struct target *t)
     progress_end(&t->progress);
     free(records);
     if (rc != 0)
-        return fail(t, e.text);
+        return fail(t, store_why(&e));
     printf("%s: %" PRIu64 " messages, %" PRIu64 " octets, %" PRIu64 " findings\n", t->label, v.messages, (uint64_t)st.st_size,
            t->findings);
     return t->findings > 0;
@@ -266,12 +266,12 @@ static int repair(struct target *t)
         printf("%s: copy of what was: %s\n", t->label, r.backup);
     mbox_lock_release(t->lock);
     if (rc != 0)
-        return fail(t, e.text);
+        return fail(t, store_why(&e));
     progress_expect(&t->progress, "indexing");
     const int looked = t->named ? mailbox_status(t->store, &t->name, &status, &e) : 0;
     progress_end(&t->progress);
     if (looked != 0)
-        return fail(t, e.text);
+        return fail(t, store_why(&e));
     printf("%s: %zu mended, %zu left\n", t->label, r.mended, r.left);
     return r.left > 0;
 }
@@ -297,9 +297,9 @@ static int recover(struct target *t)
         const int rc = box_lock(&b, MBOX_LOCK_EXCLUSIVE, NULL, &e);
         box_close(&b);
         if (rc != 0)
-            return fail(t, e.text);
+            return fail(t, store_why(&e));
     } else if (mbox_journal_recover(t->store->journal, t->fd, &refused, &e) != 0) {
-        return fail(t, e.text);
+        return fail(t, store_why(&e));
     }
     printf(refused ? "%s: the mailbox was changed since: the interrupted change is set aside as journal.refused\n"
                    : "%s: interrupted change finished\n", t->label);
@@ -318,11 +318,11 @@ static int seal(struct target *t)
     const int opened = mailbox_open(t->store, &t->name, false, &box, &e);
     progress_end(&t->progress);
     if (opened != 0)
-        return fail(t, e.text);
+        return fail(t, store_why(&e));
     const int rc = mailbox_readonly(box) ? store_fail(&e, STORE_NOPERM, 0, "is read-only") : mailbox_checkpoint(box, true, &e);
     mailbox_close(box);
     if (rc != 0)
-        return fail(t, e.text);
+        return fail(t, store_why(&e));
     printf("%s: UIDs are in the file\n", t->label);
     return 0;
 }
@@ -380,7 +380,7 @@ int maint_run(const struct maint *m)
     struct store_error e;
     bool cut = false;
     if (store_open(&all.store, &settings, warn, &e) != 0) {
-        fprintf(stderr, "imapd: %s\n", e.text);
+        fprintf(stderr, "imapd: %s\n", store_why(&e));
         all.status = 2;
     } else {
         for (int i = 0; i < m->n; i++) {
@@ -388,7 +388,7 @@ int maint_run(const struct maint *m)
             all.status = status > all.status ? status : all.status;
         }
         if (m->n == 0 && (names_list(all.store->names, NULL, each_name, &all, &cut, &e) != 0 || cut)) {
-            fprintf(stderr, "imapd: %s\n", cut ? "not all mailboxes could be listed: list-depth, list-count" : e.text);
+            fprintf(stderr, "imapd: %s\n", cut ? "not all mailboxes could be listed: list-depth, list-count" : store_why(&e));
             all.status = 2;
         }
         store_close(all.store);

@@ -11,18 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const unsigned char mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+#include "base/address.h"
 
-/* A numeric address as 16 octets. Sets *v4. */
-static bool parse_address(const char *text, unsigned char out[16], bool *v4)
-{
-    *v4 = inet_pton(AF_INET, text, out + 12) == 1;
-    if (*v4)
-        memcpy(out, mapped, sizeof mapped);
-    else if (inet_pton(AF_INET6, text, out) != 1)
-        return false;
-    return true;
-}
+static const unsigned char mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
 
 static bool same_prefix(const unsigned char *a, const unsigned char *b, unsigned bits)
 {
@@ -32,32 +23,19 @@ static bool same_prefix(const unsigned char *a, const unsigned char *b, unsigned
     return rest == 0 || ((a[bits / 8] ^ b[bits / 8]) >> (8 - rest)) == 0;
 }
 
-/* One word of a list: an address, or address/bits. A word that is neither matches nothing. */
-static bool matches(char *word, const unsigned char ip[16])
+/* One word of a list: an address, or address/bits (base/config.c lets no other through). */
+static bool matches(const char *word, const unsigned char ip[ADDRESS_OCTETS])
 {
-    unsigned char net[16];
-    bool v4;
-    unsigned bits = 128;
-    char *slash = strchr(word, '/');
-    if (slash != NULL)
-        *slash = '\0';
-    if (!parse_address(word, net, &v4))
-        return false;
-    if (slash != NULL) {
-        char *end;
-        const unsigned long n = strtoul(slash + 1, &end, 10);
-        if (end == slash + 1 || *end != '\0' || n > (v4 ? 32u : 128u))
-            return false;
-        bits = (unsigned)n + (v4 ? 96 : 0);
-    }
-    return same_prefix(net, ip, bits);
+    unsigned char net[ADDRESS_OCTETS];
+    unsigned bits;
+    return address_network(word, net, &bits) && same_prefix(net, ip, bits);
 }
 
 static bool in_list(const char *list, const char *address)
 {
-    unsigned char ip[16];
-    bool v4, found = false;
-    if (list == NULL || !parse_address(address, ip, &v4))
+    unsigned char ip[ADDRESS_OCTETS];
+    bool found = false;
+    if (list == NULL || !address_parse(address, ip))
         return false;
     char *copy = strdup(list), *rest = copy, *word;
     while (copy != NULL && !found && (word = strsep(&rest, " \t,")) != NULL)
@@ -114,9 +92,8 @@ bool peer_is_proxy(const struct peer *p, const struct config *c)
 
 int peer_proxied(struct peer *p, const struct config *c, const char *address, char tls)
 {
-    unsigned char ip[16];
-    bool v4;
-    if (address[0] != '\0' && (strlen(address) >= sizeof p->address || !parse_address(address, ip, &v4)))
+    unsigned char ip[ADDRESS_OCTETS];
+    if (address[0] != '\0' && (strlen(address) >= sizeof p->address || !address_parse(address, ip)))
         return -1;
     if (tls != 'y' && tls != 'n' && tls != '?')
         return -1;

@@ -15,10 +15,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "base/buf.h"
+#include "base/mechanisms.h"
 #include "base/xmalloc.h"
 
-enum kind { K_STRING, K_LIST, K_BOOL, K_UNSIGNED, K_U32, K_U64, K_UID, K_QUOTING, K_EXPUNGE_ON };
+enum kind { K_STRING, K_LIST, K_ADDRESSES, K_MECHANISMS, K_BOOL, K_UNSIGNED, K_U32, K_U64, K_UID, K_QUOTING, K_EXPUNGE_ON };
 
 struct setting {
     const char *name, *initial;
@@ -31,13 +33,13 @@ static const struct setting settings[] = {
     { "system-users", "yes", K_BOOL, AT(system_users) },
     { "first-uid", "1000", K_UID, AT(first_uid) },
     { "plaintext-login", "no", K_BOOL, AT(plaintext_login) },
-    { "proxy-from", NULL, K_LIST, AT(proxy_from) },
-    { "secure-from", NULL, K_LIST, AT(secure_from) },
+    { "proxy-from", NULL, K_ADDRESSES, AT(proxy_from) },
+    { "secure-from", NULL, K_ADDRESSES, AT(secure_from) },
     { "login-attempts", "3", K_UNSIGNED, AT(login_attempts) },
     { "login-delay", "2000", K_UNSIGNED, AT(login_delay_ms) },
     { "login-octets", "1M", K_U64, AT(login_octets) },
     { "login-timeout", "60", K_UNSIGNED, AT(login_timeout) },
-    { "mechanisms", NULL, K_LIST, AT(mechanisms) },
+    { "mechanisms", NULL, K_MECHANISMS, AT(mechanisms) },
     { "administrators", NULL, K_LIST, AT(administrators) },
     { "anonymous-user", NULL, K_STRING, AT(anonymous_user) },
     { "pam-service", NULL, K_STRING, AT(pam_service) },
@@ -93,13 +95,53 @@ struct reading {
     bool too_long;
     int line;
     const struct setting *last;        /* an indented line continues it: lists may be long */
-    char what[160];                    /* the first error */
+    char what[240];                    /* the first error */
+};
+
+/* What a value may be, for whoever wrote another. */
+static const char *const allowed[] = {
+    [K_ADDRESSES] = "addresses, or networks as address/bits", [K_MECHANISMS] = "names of mechanisms, as in imapd.conf(5)",
+    [K_BOOL] = "yes or no", [K_UNSIGNED] = "a number up to 1000000000", [K_U32] = "a number up to 4294967295; K, M, G may follow",
+    [K_U64] = "a number of octets; K, M, G may follow", [K_UID] = "the number of a user", [K_QUOTING] = "mboxrd or mboxo",
+    [K_EXPUNGE_ON] = "select, check, logout or none"
 };
 
 static int fail(struct reading *r, const char *what, const char *name, const char *value)
 {
     if (r->what[0] == '\0')
         snprintf(r->what, sizeof r->what, "%s: %.40s = %.60s", what, name, value);
+    return 0;
+}
+
+/* A list that is a string still. */
+static bool is_list(enum kind kind)
+{
+    return kind == K_LIST || kind == K_ADDRESSES || kind == K_MECHANISMS;
+}
+
+/* What the kind asks of each word; one that names nothing would be passed over in silence later. */
+static bool list_fits(enum kind kind, const char *value)
+{
+    char word[80];
+    unsigned char network[ADDRESS_OCTETS];
+    unsigned bits;
+    for (const char *p = value + strspn(value, " \t,"); (kind == K_ADDRESSES || kind == K_MECHANISMS) && *p != '\0'; p += strspn(p, " \t,")) {
+        const size_t n = strcspn(p, " \t,");
+        snprintf(word, sizeof word, "%.*s", n < sizeof word ? (int)n : 0, p);
+        if (kind == K_ADDRESSES ? !address_network(word, network, &bits) : mechanism_offer(p, n) == 0)
+            return false;
+        p += n;
+    }
+    return true;
+}
+
+static int bad_value(struct reading *r, const struct setting *s, const char *value)
+{
+    const bool first = r->what[0] == '\0';
+    fail(r, "bad value", s->name, value);
+    const size_t n = strlen(r->what);
+    if (first)
+        snprintf(r->what + n, sizeof r->what - n, " (it must be %s)", allowed[s->kind]);
     return 0;
 }
 
@@ -183,6 +225,9 @@ static bool set(struct config *c, const struct setting *s, const char *value)
     switch (s->kind) {
     case K_STRING:
     case K_LIST:
+    case K_ADDRESSES:
+    case K_MECHANISMS:
+        ok = list_fits(s->kind, value);
         set_string(field, value);
         break;
     case K_BOOL:
@@ -224,10 +269,13 @@ static int on_setting(void *user, const char *section, const char *name, const c
         const struct setting *s = &settings[i];
         if (strcmp(s->name, name) != 0)
             continue;
-        if (s->kind == K_LIST && r->last == s)
+        if (is_list(s->kind) && r->last == s) {
+            if (!list_fits(s->kind, value))
+                return bad_value(r, s, value);
             extend_list((char **)(void *)((char *)r->config + s->offset), value);
-        else if (!set(r->config, s, value))
-            return fail(r, "bad value", name, value);
+        } else if (!set(r->config, s, value)) {
+            return bad_value(r, s, value);
+        }
         r->last = s;
         return 1;
     }
@@ -353,7 +401,7 @@ int config_read(struct config *c, const char *path, bool optional, char *err, si
 void config_free(struct config *c)
 {
     for (size_t i = 0; i < SETTINGS; i++)
-        if (settings[i].kind == K_STRING || settings[i].kind == K_LIST)
+        if (settings[i].kind == K_STRING || is_list(settings[i].kind))
             set_string((char **)(void *)((char *)c + settings[i].offset), NULL);
 }
 

@@ -110,6 +110,49 @@ static void read_copy(struct report *r, struct config *c, const char *path, char
     config_read(c, "/dev/null", false, err, sizeof err);
 }
 
+/* The name that a line sets, its length; 0: none (a comment, an empty line, the continuation of a list). */
+static size_t name_of(const char *line)
+{
+    if (strchr("#; \t\r\n[", *line) != NULL)
+        return 0;
+    size_t n = strcspn(line, "=\n");
+    if (line[n] != '=')
+        return 0;
+    while (n > 0 && (line[n - 1] == ' ' || line[n - 1] == '\t'))
+        n--;
+    return n;
+}
+
+/* A setting that is there twice: the last one counts, which whoever wrote the first may not know. */
+static void twice(struct report *r, const char *path, const char *text)
+{
+    int number = 1;
+    for (const char *line = text; line != NULL && *line != '\0'; number++) {
+        const size_t n = name_of(line);
+        int before = 1;
+        for (const char *other = text; n > 0 && other < line; other = strchr(other, '\n') + 1, before++)
+            if (name_of(other) == n && memcmp(other, line, n) == 0) {
+                report_found(r, MARK_WARNING, area, FIX("take one of the lines %d and %d out of %s", before, number, path),
+                             "%s, line %d: %.*s is set in line %d already: the last one counts", path, number, (int)n, line, before);
+                break;
+            }
+        line = strchr(line, '\n');
+        line = line != NULL ? line + 1 : NULL;
+    }
+}
+
+/* Who can write the directory can put another file there. */
+static void directory_of(struct report *r, const char *path, bool root)
+{
+    struct stat st;
+    const char *slash = strrchr(path, '/');
+    char *dir = slash == NULL || slash == path ? NULL : xstrndup(path, (size_t)(slash - path));
+    if (dir != NULL && root && stat(dir, &st) == 0 && (st.st_uid != 0 || ((st.st_mode & 022) != 0 && (st.st_mode & 01000) == 0)))
+        report_found(r, MARK_ERROR, area, FIX("chown root %s; chmod 755 %s", dir, dir),
+                     "%s, which has %s, can be written by others than root", dir, slash + 1);
+    free(dir);
+}
+
 void examine_file(struct report *r, struct config *c, const char *path, bool optional, bool root)
 {
     struct stat st;
@@ -130,7 +173,12 @@ void examine_file(struct report *r, struct config *c, const char *path, bool opt
         if (st.st_uid != 0 && root)
             report_found(r, MARK_ERROR, area, FIX("chown root %s", path), "%s belongs to user %lu: who can write it becomes root",
                          path, (unsigned long)st.st_uid);
+        if ((st.st_mode & 0004) == 0 && root)
+            report_found(r, MARK_NOTE, area, FIX("chmod 644 %s, unless only root starts imapd", path),
+                         "%s cannot be read by users: imapd does not serve those who start it themselves (tunnels)", path);
     }
+    directory_of(r, path, root);
+    twice(r, path, text);
     read_copy(r, c, path, text);
     free(text);
 }
@@ -146,9 +194,42 @@ static void users_exist(const struct patient *p, const char *setting, const char
     free(copy);
 }
 
+/* An index or a journal is one user's. The directory above it must be there, if it is not the home. */
+static void users_directory(const struct patient *p, const char *setting, const char *value)
+{
+    struct stat st;
+    const char *slash = strrchr(value, '/');
+    if (value[0] != '/')
+        return;
+    if (strstr(value, "%u") == NULL && strstr(value, "%h") == NULL) {
+        report_found(p->report, MARK_ERROR, area, FIX("%s = %s/%%u", setting, value), "%s = %s is one directory for all users", setting,
+                     value);
+        return;
+    }
+    char *above = xstrndup(value, (size_t)(slash - value));
+    if (above[0] != '\0' && strchr(above, '%') == NULL && (stat(above, &st) != 0 || !S_ISDIR(st.st_mode) || st.st_uid != 0))
+        report_found(p->report, MARK_WARNING, area, FIX("install -d -o root -g root -m 755 %s", above),
+                     "%s: %s is not a directory of root, so nothing can be made in it", setting, above);
+    free(above);
+}
+
+static void limits(const struct patient *p)
+{
+    const struct config *c = p->config;
+    if (c->idle_timeout < 1800)
+        report_found(p->report, MARK_NOTE, area, "idle-timeout = 1800",
+                     "idle-timeout = %u: clients may wait for half an hour (RFC 3501) and will lose connections", c->idle_timeout);
+    if (c->message_limit > 0 && c->message_limit < 1000)
+        report_found(p->report, MARK_WARNING, area, "message-limit = 1000, or 0",
+                     "message-limit = %u: clients count on 1000 (RFC 9738)", c->message_limit);
+}
+
 void examine_settings(const struct patient *p)
 {
     const struct config *c = p->config;
+    users_directory(p, "index-dir", c->index_dir);
+    users_directory(p, "journal-dir", c->journal_dir);
+    limits(p);
     users_exist(p, "administrators", c->administrators);
     users_exist(p, "anonymous-user", c->anonymous_user);
     if (config_lists(c->mechanisms, "ANONYMOUS") && c->anonymous_user == NULL)

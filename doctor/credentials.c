@@ -50,6 +50,11 @@ static void passwd_entry(const struct patient *p, int n, const struct passwd_lin
                  && strlen(e->hash) != 13))
         report_found(p->report, MARK_ERROR, area, FIX("imapd --passwd %s", e->name), "%s, line %d: %s has no hash of a password",
                      path, n, e->name);
+    if (!passwd_name_ok(e->name))
+        return;
+    struct account a = { .name = xstrdup(e->name), .home = xstrdup(e->home), .uid = e->uid, .gid = e->gid };
+    examine_inbox(p, &a);
+    account_free(&a);
 }
 
 static void passwd_file(const struct patient *p)
@@ -108,6 +113,16 @@ static void oauth_keys(const struct patient *p)
     free(text);
 }
 
+static void ticket_key(const struct patient *p)
+{
+    struct stat st;
+    const char *path = p->config->tls_ticket_key;
+    if (file_ok(p, "tls-ticket-key", path, true) && stat(path, &st) == 0
+        && (st.st_size == 0 || st.st_size % 80 != 0 || st.st_size > 16 * 80))
+        report_found(p->report, MARK_ERROR, area, FIX("openssl rand 80 >%s", path),
+                     "tls-ticket-key: %s has %lld octets, not 1 to 16 keys of 80: no TLS", path, (long long)st.st_size);
+}
+
 static void pam(const struct patient *p)
 {
     static const char *const places[] = { "/etc/pam.d", "/usr/lib/pam.d" };
@@ -135,7 +150,7 @@ void examine_credentials(const struct patient *p)
     if (p->config->oauth_keys != NULL)
         oauth_keys(p);
     if (p->config->tls_ticket_key != NULL)
-        file_ok(p, "tls-ticket-key", p->config->tls_ticket_key, true);
+        ticket_key(p);
     if (p->config->pam_service != NULL)
         pam(p);
     else if (p->root && p->config->system_users && access("/etc/shadow", R_OK) != 0)

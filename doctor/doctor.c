@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "auth/become.h"
+#include "auth/users.h"
 #include "base/log.h"
 #include "base/xmalloc.h"
 #include "doctor/examine.h"
@@ -113,8 +114,22 @@ static struct account account_of(const struct passwd *pw)
     };
 }
 
+/* Is there a line for the name in the text of a passwd-file, which then says whose INBOX it is? */
+static bool has_entry(const char *text, const char *name)
+{
+    const size_t n = strlen(name);
+    for (const char *line = text; line != NULL; line = strchr(line, '\n') != NULL ? strchr(line, '\n') + 1 : NULL)
+        if (strncmp(line, name, n) == 0 && line[n] == ':')
+            return true;
+    return false;
+}
+
+/* Those of the system's users; examine_credentials looks at those of the passwd-file. */
 static void all_inboxes(const struct patient *p)
 {
+    if (!p->config->system_users)
+        return;
+    char *overriding = p->config->passwd_file != NULL ? read_text(p->config->passwd_file, NULL) : NULL;
     setpwent();
     for (int i = 0; i < MOST_USERS; i++) {
         const struct passwd *pw = getpwent();
@@ -123,28 +138,72 @@ static void all_inboxes(const struct patient *p)
         if (pw->pw_uid < p->config->first_uid || strcmp(pw->pw_name, "nobody") == 0)
             continue;
         struct account a = account_of(pw);
-        examine_inbox(p, &a);
+        if (!has_entry(overriding, a.name))
+            examine_inbox(p, &a);
         account_free(&a);
     }
     endpwent();
+    free(overriding);
 }
 
-static void one_user(const struct patient *p, const struct passwd *pw)
+static void one_user(const struct patient *p, const struct account *a)
+{
+    as_user(p, a);
+    examine_session(p, a);
+}
+
+/* Why an account is refused (auth/users.c), and what helps. */
+static void refused(const struct patient *p, const char *name, const char *why)
+{
+    static const struct {
+        const char *why, *text, *fix;
+    } reasons[] = {
+        { "unknown", "is no user of this system or the passwd-file", "name an ordinary user" },
+        { "uid", "has a uid below first-uid", "log in as another user, or lower first-uid" },
+        { "root", "is root, or of its group", "name an ordinary user" },
+        { "locked", "has a password that is locked", "usermod -U NAME, or imapd --passwd --unlock NAME" },
+        { "expired", "has an account that has expired", "chage -E -1 NAME" },
+        { "password-must-change", "must change the password first", "passwd NAME" },
+        { "password-expired", "has a password that has expired", "passwd NAME, or chage -M -1 NAME" },
+        { "shell", "has the shell nologin or false", "chsh -s /bin/sh NAME, or an entry in passwd-file" },
+        { "home", "has no home directory", "usermod -d DIRECTORY NAME" },
+    };
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+        if (strcmp(why, reasons[i].why) == 0) {
+            report_found(p->report, MARK_ERROR, "session", reasons[i].fix, "%s %s: no login", name, reasons[i].text);
+            return;
+        }
+    report_found(p->report, MARK_ERROR, "session", "the findings above, or the log", "%s cannot log in (%s)", name, why);
+}
+
+/* Of a user whom root names: what a login would find. */
+static void named_user(const struct patient *p, const char *name)
+{
+    struct account a = { 0 };
+    const char *why = "";
+    if (users_account(p->config, name, &a, &why) != USERS_GRANTED) {
+        refused(p, name, why);
+        const struct passwd *pw = p->config->system_users ? getpwnam(name) : NULL;
+        if (pw == NULL || pw->pw_uid == 0)
+            return;
+        a = account_of(pw);
+    }
+    one_user(p, &a);
+    account_free(&a);
+}
+
+/* Of the user who asks. */
+static void own_user(const struct patient *p, const struct passwd *pw)
 {
     struct account a = account_of(pw);
     const char *home = getenv("HOME");
     struct stat st;
-    if (!p->root && home != NULL && home[0] == '/' && stat(home, &st) == 0 && st.st_uid == getuid()) {
+    if (home != NULL && home[0] == '/' && stat(home, &st) == 0 && st.st_uid == getuid()) {
         free(a.home); /* as a session does it */
         a.home = xstrdup(home);
     }
-    if (p->root && pw->pw_uid < p->config->first_uid)
-        report_found(p->report, MARK_ERROR, "session", "log in as another user, or lower first-uid",
-                     "%s has uid %lu, below first-uid: no login", pw->pw_name, (unsigned long)pw->pw_uid);
-    if (!p->root)
-        examine_inbox(p, &a);
-    as_user(p, &a);
-    examine_session(p, &a);
+    examine_inbox(p, &a);
+    one_user(p, &a);
     account_free(&a);
 }
 
@@ -178,12 +237,11 @@ static void examine(struct report *r, const struct options *o, const char *path)
     server(&p);
     if (root)
         examine_session(&p, NULL);
-    const struct passwd *pw = o->user != NULL ? getpwnam(o->user) : root ? NULL : getpwuid(getuid());
-    if (o->user != NULL && (pw == NULL || pw->pw_uid == 0))
-        report_found(r, MARK_ERROR, "session", "name an ordinary user", "%s %s", o->user,
-                     pw == NULL ? "is no user of this system" : "is root");
+    const struct passwd *pw = root ? NULL : getpwuid(getuid());
+    if (o->user != NULL)
+        named_user(&p, o->user);
     else if (pw != NULL)
-        one_user(&p, pw);
+        own_user(&p, pw);
     config_free(&config);
 }
 

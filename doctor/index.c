@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/xmalloc.h"
@@ -14,6 +16,7 @@
 #include "store/dotlock.h"
 #include "store/mailbox_private.h"
 
+enum { NFS = 0x6969 };
 static const char area[] = "index";
 
 static void left_over(const struct patient *p, const char *dir, const char *name, const char *what)
@@ -48,7 +51,7 @@ static void contents(const struct patient *p, const struct account *a, const cha
     struct store_error e;
     if (store_open(&s, &settings, NULL, &e) != 0) {
         report_found(p->report, MARK_ERROR, area, FIX("rm -r %s: it is made anew from the mailboxes", dir), "%s: %s", dir,
-                     e.text);
+                     store_why(&e));
         free(journal_dir);
         return;
     }
@@ -61,6 +64,30 @@ static void contents(const struct patient *p, const struct account *a, const cha
         close(fd);
     store_close(s);
     free(journal_dir);
+}
+
+/* Of its file system: an index cannot be on NFS, and grows. path may be missing: then what is above it counts. */
+static void place(const struct patient *p, const char *path)
+{
+    struct statvfs v;
+    struct statfs fs;
+    char *dir = xstrdup(path), *slash;
+    while (access(dir, F_OK) != 0 && (slash = strrchr(dir, '/')) != NULL && slash != dir)
+        *slash = '\0';
+    if (statvfs(dir, &v) == 0 && statfs(dir, &fs) == 0) {
+        const uint64_t room = (uint64_t)v.f_bavail * v.f_frsize;
+        if (fs.f_type == NFS)
+            report_found(p->report, MARK_WARNING, area, "index-dir = /var/lib/imapd/%u, and: install -d -m 755 /var/lib/imapd",
+                         "%s is on NFS: the index is kept in memory and made anew by each session", path);
+        else if ((v.f_flag & ST_RDONLY) != 0)
+            report_found(p->report, MARK_WARNING, area, FIX("mount -o remount,rw the file system of %s", dir),
+                         "%s is on a file system that is mounted read-only: the index is kept in memory", path);
+        else if (room < 16u << 20)
+            report_found(p->report, MARK_WARNING, area, FIX("make room on the file system of %s", dir),
+                         "%s: %llu MiB are left for the index, which is kept in memory when there is no room", path,
+                         (unsigned long long)(room >> 20));
+    }
+    free(dir);
 }
 
 static void directory(const struct patient *p, const struct account *a, const char *inbox, const char *dir, int locker_fd)
@@ -124,6 +151,7 @@ static void dotlock(const struct patient *p, const struct account *a, const char
 void examine_index(const struct patient *p, const struct account *a, int locker_fd)
 {
     char *inbox = config_expand(p->config->inbox, a->name, a->home), *dir = config_expand(p->config->index_dir, a->name, a->home);
+    place(p, dir);
     directory(p, a, inbox, dir, locker_fd);
     dotlock(p, a, inbox, locker_fd);
     free(inbox);

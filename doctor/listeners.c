@@ -70,18 +70,25 @@ static bool holder(unsigned long inode, char *name, size_t size)
     return found;
 }
 
-static void port(const struct patient *p, unsigned number)
+/* enabled_for: the super-server that should listen, NULL: none is told to. */
+static void port(const struct patient *p, unsigned number, const char *enabled_for)
 {
+    const char *unit = number == 143 ? "imapd" : "imaps";
     static const char *const ours[] = { "inetd",           "xinetd",    "systemd",  "inetutils-inetd",
                                         "systemd-socket-", "tcpserver", "stunnel4", "stunnel",
                                         "nginx",           "haproxy",   "init" };
     char name[64] = "";
     unsigned long inode = listening("/proc/net/tcp", number);
     inode = inode != 0 ? inode : listening("/proc/net/tcp6", number);
+    if (inode == 0 && enabled_for != NULL) {
+        const char *fix = strcmp(enabled_for, "systemd") == 0 ? FIX("systemctl restart %s.socket; systemctl status %s.socket", unit, unit)
+                          : FIX("service %s restart; and its log, if that does not help", strcmp(enabled_for, "inetd") == 0 ? "openbsd-inetd" : "xinetd");
+        report_found(p->report, MARK_WARNING, area, fix, "nobody listens on port %u, though %s is told to", number, enabled_for);
+        return;
+    }
     if (inode == 0) {
         report_found(p->report, MARK_NOTE, area,
-                     FIX("systemctl enable --now %s.socket, or disable = no in /etc/xinetd.d/%s",
-                         number == 143 ? "imapd" : "imaps", number == 143 ? "imap" : "imaps"),
+                     FIX("systemctl enable --now %s.socket, or disable = no in /etc/xinetd.d/%s", unit, number == 143 ? "imap" : "imaps"),
                      "nobody listens on port %u", number);
         return;
     }
@@ -103,9 +110,22 @@ static void port(const struct patient *p, unsigned number)
 /* One way that imapd is started, however it is written down. */
 struct service {
     const char *where; /* the file */
-    char name[32], user[32], wait[16], type[16], server[256], arguments[256];
+    char name[32], user[32], wait[16], type[16], server[256], arguments[256], only[128];
     bool enabled;
 };
+
+/* How many services are told to listen on 143 and 993. */
+struct enabled {
+    unsigned imap, imaps;
+};
+
+static void count(struct enabled *n, const char *name)
+{
+    if (strcmp(name, "imaps") == 0 || strcmp(name, "993") == 0)
+        n->imaps++;
+    else
+        n->imap++;
+}
 
 static void look(const struct patient *p, const struct service *s)
 {
@@ -143,6 +163,13 @@ static void look(const struct patient *p, const struct service *s)
         report_found(r, MARK_ERROR, area, "tls-certificate = FILE", "%s: imaps is enabled, and tls-certificate is not set",
                      s->where),
             wrong++;
+    if (wrong == 0 && strstr(s->server, "imapd") == NULL && strstr(s->arguments, "imapd") == NULL)
+        report_found(r, MARK_WARNING, area, FIX("write the path of imapd in %s", s->where), "%s: starts %s for %s, which is not imapd",
+                     s->where, s->server, s->name),
+            wrong++;
+    if (s->only[0] != '\0')
+        report_found(r, MARK_NOTE, area, FIX("if others are to come in, change that in %s", s->where), "%s: %s is only for %s", s->where,
+                     s->name, s->only);
     if (wrong == 0)
         report_found(r, MARK_OK, area, NULL, "%s: starts %s for %s", s->where, s->server, s->name);
 }
@@ -167,14 +194,15 @@ static void set_field(struct service *s, const char *key, const char *value)
         snprintf(s->server, sizeof s->server, "%s", value);
     else if (strcmp(key, "server_args") == 0)
         snprintf(s->arguments, sizeof s->arguments, "%s", value);
+    else if (strcmp(key, "only_from") == 0 || strcmp(key, "bind") == 0 || strcmp(key, "interface") == 0)
+        snprintf(s->only, sizeof s->only, "%.20s %.100s", key, value);
 }
 
-static unsigned xinetd_file(const struct patient *p, const char *path)
+static void xinetd_file(const struct patient *p, const char *path, struct enabled *n)
 {
     char *text = read_text(path, NULL), *save = text, key[64], value[256];
     struct service s = { .where = path };
     bool in = false;
-    unsigned enabled = 0;
     for (char *line; text != NULL && (line = strsep(&save, "\n")) != NULL;) {
         value[0] = '\0';
         if (sscanf(line, " service %31s", s.name) == 1) {
@@ -182,39 +210,61 @@ static unsigned xinetd_file(const struct patient *p, const char *path)
             sscanf(line, " service %31s", s.name);
             in = ours(s.name);
         } else if (in && sscanf(line, " %63[a-z_] = %255[^\n]", key, value) == 2) {
-            for (size_t n = strlen(value); n > 0 && isspace((unsigned char)value[n - 1]); n--)
-                value[n - 1] = '\0';
+            for (size_t end = strlen(value); end > 0 && isspace((unsigned char)value[end - 1]); end--)
+                value[end - 1] = '\0';
             set_field(&s, key, value);
         } else if (in && strchr(line, '}') != NULL) {
             look(p, &s);
-            enabled += s.enabled;
+            if (s.enabled)
+                count(n, s.name);
             in = false;
         }
     }
     free(text);
-    return enabled;
 }
 
-static unsigned xinetd(const struct patient *p)
+/* What the main file of xinetd keeps its services from. */
+static void xinetd_main(const struct patient *p, bool enabled)
+{
+    static const char path[] = "/etc/xinetd.conf";
+    char *text = read_text(path, NULL), *save = text, value[256];
+    bool included = false;
+    for (char *line; text != NULL && (line = strsep(&save, "\n")) != NULL;) {
+        if (sscanf(line, " includedir %255s", value) == 1)
+            included |= strncmp(value, "/etc/xinetd.d", 13) == 0;
+        else if (enabled && sscanf(line, " disabled = %255[^\n]", value) == 1 && strstr(value, "imap") != NULL)
+            report_found(p->report, MARK_ERROR, area, FIX("take it out of that line in %s; service xinetd reload", path),
+                         "%s: disabled = %s", path, value);
+    }
+    if (text != NULL && enabled && !included)
+        report_found(p->report, MARK_ERROR, area, FIX("the line: includedir /etc/xinetd.d, in %s; service xinetd reload", path),
+                     "%s does not read /etc/xinetd.d", path);
+    free(text);
+}
+
+static struct enabled xinetd(const struct patient *p)
 {
     char path[PATH_MAX];
+    struct enabled n = { 0 };
     DIR *d = opendir("/etc/xinetd.d");
-    unsigned enabled = xinetd_file(p, "/etc/xinetd.conf");
+    xinetd_file(p, "/etc/xinetd.conf", &n);
+    const unsigned in_main = n.imap + n.imaps;
     for (const struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
         snprintf(path, sizeof path, "/etc/xinetd.d/%s", e->d_name);
         if (strchr(e->d_name, '.') == NULL && strchr(e->d_name, '~') == NULL)
-            enabled += xinetd_file(p, path);
+            xinetd_file(p, path, &n);
     }
     if (d != NULL)
         closedir(d);
-    return enabled;
+    xinetd_main(p, n.imap + n.imaps > in_main);
+    return n;
 }
 
-static unsigned inetd(const struct patient *p)
+static struct enabled inetd(const struct patient *p)
 {
     static const char path[] = "/etc/inetd.conf";
     char *text = read_text(path, NULL), *save = text;
-    unsigned enabled = 0;
+    struct enabled n = { 0 };
     for (char *line; text != NULL && (line = strsep(&save, "\n")) != NULL;) {
         struct service s = { .where = path, .enabled = true };
         if (line[0] == '#'
@@ -222,10 +272,10 @@ static unsigned inetd(const struct patient *p)
             || !ours(s.name))
             continue;
         look(p, &s);
-        enabled++;
+        count(&n, s.name);
     }
     free(text);
-    return enabled;
+    return n;
 }
 
 static bool unit_is_enabled(const char *unit)
@@ -235,13 +285,40 @@ static bool unit_is_enabled(const char *unit)
     return access(path, F_OK) == 0;
 }
 
+/* The unit file's name leads to /dev/null: systemd starts it for nobody. */
+static bool unit_is_masked(const char *unit)
+{
+    static const char *const places[] = { "/etc/systemd/system", "/run/systemd/system" };
+    char path[300], target[32] = "";
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        snprintf(path, sizeof path, "%s/%s", places[i], unit);
+        const ssize_t n = readlink(path, target, sizeof target - 1);
+        target[n > 0 ? n : 0] = '\0';
+        if (strcmp(target, "/dev/null") == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool masked(const struct patient *p, const char *unit, const char *suffix, enum mark mark)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%.40s%s", unit, suffix);
+    if (!unit_is_masked(name))
+        return false;
+    report_found(p->report, mark, area, FIX("systemctl unmask %s", name), "%s is masked: systemd does not start it", name);
+    return true;
+}
+
 static unsigned systemd_unit(const struct patient *p, const char *unit)
 {
     static const char *const places[] = { "/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system",
                                           "/usr/lib/systemd/system", "/lib/systemd/system" };
     char path[300], name[64], server[256] = "";
-    if (!unit_is_enabled(unit))
+    if (masked(p, unit, ".socket", unit_is_enabled(unit) ? MARK_ERROR : MARK_NOTE) || !unit_is_enabled(unit))
         return 0;
+    if (masked(p, unit, "@.service", MARK_ERROR))
+        return 1;
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         snprintf(path, sizeof path, "%s/%s@.service", places[i], unit);
         char *text = read_text(path, NULL);
@@ -278,12 +355,27 @@ static void others(const struct patient *p)
     }
 }
 
+static void more_than_one(const struct patient *p, const char *where, struct enabled n)
+{
+    if (n.imap > 1 || n.imaps > 1)
+        report_found(p->report, MARK_ERROR, area, FIX("leave one of them in %s", where), "%u services of %s are for port %d: one of them cannot listen",
+                     n.imap > 1 ? n.imap : n.imaps, where, n.imap > 1 ? 143 : 993);
+}
+
+static const char *listener_of(bool systemd, unsigned xinetd, unsigned inetd)
+{
+    return systemd ? "systemd" : xinetd > 0 ? "xinetd" : inetd > 0 ? "inetd" : NULL;
+}
+
 void examine_listeners(const struct patient *p)
 {
-    port(p, 143);
-    port(p, 993);
-    const bool by_xinetd = xinetd(p) > 0, by_inetd = inetd(p) > 0;
-    const bool by_systemd = systemd_unit(p, "imapd") + systemd_unit(p, "imaps") > 0;
+    const struct enabled x = xinetd(p), i = inetd(p);
+    const bool imap = systemd_unit(p, "imapd") > 0, imaps = systemd_unit(p, "imaps") > 0;
+    const bool by_xinetd = x.imap + x.imaps > 0, by_inetd = i.imap + i.imaps > 0, by_systemd = imap || imaps;
+    port(p, 143, listener_of(imap, x.imap, i.imap));
+    port(p, 993, listener_of(imaps, x.imaps, i.imaps));
+    more_than_one(p, "xinetd", x);
+    more_than_one(p, "/etc/inetd.conf", i);
     if (by_xinetd + by_inetd + by_systemd > 1)
         report_found(
             p->report, MARK_WARNING, area,

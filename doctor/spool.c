@@ -2,6 +2,7 @@
  * The directory of the INBOXes, the file system below it, and each INBOX: who may do what there. Links are not followed.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,6 +123,19 @@ static void dotlock_left(const struct patient *p, const char *inbox)
     free(name);
 }
 
+/* Also if it is empty, or cannot be read. */
+static bool begins_as_mbox(const char *path)
+{
+    struct stat st;
+    char begin[5];
+    const int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    const bool regular = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    const ssize_t n = regular ? pread(fd, begin, sizeof begin, 0) : 0;
+    if (fd >= 0)
+        close(fd);
+    return n <= 0 || (n == sizeof begin && memcmp(begin, "From ", sizeof begin) == 0);
+}
+
 static void inbox_file(const struct patient *p, const struct account *a, const char *inbox, const struct stat *st)
 {
     const struct group *group = getgrnam(p->config->spool_group);
@@ -149,6 +163,10 @@ static void inbox_file(const struct patient *p, const struct account *a, const c
         report_found(r, MARK_WARNING, area,
                      FIX("find %.*s -samefile %s, and remove the others", (int)(strrchr(inbox, '/') - inbox), inbox, inbox),
                      "%s has %lu hard links", inbox, (unsigned long)st->st_nlink),
+            wrong++;
+    if (!begins_as_mbox(inbox))
+        report_found(r, MARK_ERROR, area, FIX("head -1 %s: if it is an mbox, what is before its first line \"From \" must go", inbox),
+                     "%s does not begin as an mbox does, with \"From \": it cannot be opened", inbox),
             wrong++;
     if (wrong == 0)
         report_found(r, MARK_OK, area, NULL, "%s: INBOX of %s, %lld octets", inbox, a->name, (long long)st->st_size);

@@ -46,7 +46,7 @@ static int verify(struct migration *g, struct table *t, uint32_t uidvalidity, co
     int rc = source_open(&s, g->m->config->lock_timeout, &e);
     if (rc != 0) {
         source_close(&s);
-        return migration_fail(g, e.text);
+        return migration_fail(g, store_why(&e));
     }
     if (s.n > 0 && s.uidvalidity != uidvalidity)
         migration_differs(g, g->path, "is not of this mailbox, by its UIDVALIDITY");
@@ -70,7 +70,7 @@ int export_mailbox(struct migration *g)
     struct export x = { .g = g, .table = &t };
     int status = 2;
     if (!(names_look(g->store->names, &g->name, &e) & NAME_SELECTABLE) || migration_open(g, &x.box, &e) != 0)
-        return migration_fail(g, e.text);
+        return migration_fail(g, store_why(&e));
     mailbox_info(x.box, &x.status);
     progress_begin(&progress, "reading", x.status.size);
     int rc = table_read(&t, x.box, &progress, &e);
@@ -78,7 +78,7 @@ int export_mailbox(struct migration *g)
     if (rc == 0)
         rc = g->m->kind == SOURCE_MBOX ? export_mbox(&x, &e) : export_files(&x, &e);
     mailbox_close(x.box);
-    status = rc != 0 ? migration_fail(g, e.text) : verify(g, &t, x.status.uidvalidity, "exported");
+    status = rc != 0 ? migration_fail(g, store_why(&e)) : verify(g, &t, x.status.uidvalidity, "exported");
     table_free(&t);
     return status;
 }

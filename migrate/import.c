@@ -254,7 +254,7 @@ int import_mailbox(struct migration *g)
     int status;
     if (source_open(&s, g->m->config->lock_timeout, &e) != 0 || prepare(&im, &e) != 0 || find_those_there(&im, &e) != 0
         || add_all(&im, &e) != 0) {
-        status = migration_fail(g, e.text);
+        status = migration_fail(g, store_why(&e));
     } else {
         snprintf(words, sizeof words, "%zu imported, %zu were there", im.added, im.there);
         status = migration_verify(g, &s, im.uids, words);

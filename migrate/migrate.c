@@ -106,7 +106,7 @@ int migration_verify(struct migration *g, struct source *s, bool uids, const cha
     size_t bad = 0, same = 0;
     char digest[65];
     if (migration_open(g, &box, &e) != 0)
-        return migration_fail(g, e.text);
+        return migration_fail(g, store_why(&e));
     mailbox_info(box, &info);
     progress_begin(&progress, "verifying", info.size);
     const int rc = table_read(&t, box, &progress, &e);
@@ -114,7 +114,7 @@ int migration_verify(struct migration *g, struct source *s, bool uids, const cha
     mailbox_close(box);
     if (rc != 0) {
         table_free(&t);
-        return migration_fail(g, e.text);
+        return migration_fail(g, store_why(&e));
     }
     for (size_t i = 0; i < s->n; i++) {
         bad += s->items[i].bad;
@@ -136,7 +136,7 @@ static int one(const struct migrate *m, struct store *store, const char *mailbox
     struct migration g = { .m = m, .store = store, .label = mailbox, .path = path };
     struct store_error e;
     if (names_parse(store->names, str_z(mailbox), &g.name, NULL, &e) != 0)
-        return migration_fail(&g, e.text);
+        return migration_fail(&g, store_why(&e));
     store_on_progress(store, progress_told, &g.progress);
     const int status = m->import ? import_mailbox(&g) : export_mailbox(&g);
     store_on_progress(store, NULL, NULL);
@@ -269,7 +269,7 @@ int migrate_run(const struct migrate *m)
     struct store_error e;
     int status = 2;
     if (store_open(&store, &settings, warn, &e) != 0) {
-        fprintf(stderr, "imapd: %s\n", e.text);
+        fprintf(stderr, "imapd: %s\n", store_why(&e));
     } else {
         status = m->all ? all_folders(m, store) : one(m, store, m->mailbox, m->path);
         store_close(store);

@@ -97,7 +97,7 @@ int source_mbox_read(struct source *s, struct item *it, source_sink *sink, void 
         size_t got;
         if (content_read(s->content, s->fd, r, r->offset, s->mboxo, at, piece, PIECE, &got, &e) != 0 || got == 0) {
             it->bad = true;
-            source_tell(s, NULL, true, "message %zu cannot be read: %s", it->number + 1, e.text);
+            source_tell(s, NULL, true, "message %zu cannot be read: %s", it->number + 1, store_why(&e));
             rc = 1;
         } else {
             rc = sink(ctx, piece, got);

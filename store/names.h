@@ -58,7 +58,7 @@ int names_list(struct names *n, bool (*descend)(void *ctx, const char *directory
 /* What is there under this name: attributes, or 0 with STORE_NONEXISTENT in e. */
 unsigned names_look(struct names *n, const struct mailbox_name *name, struct store_error *e);
 
-/* Subscriptions: ~/.mailboxlist, a name a line (UTF-8; modified UTF-7 lines of UW imapd are shown decoded). The file is
+/* Subscriptions: ~/.mailboxlist, a name a line (UTF-8; contrib/utf8-names makes it of what other servers wrote). The file is
  * replaced atomically and durably. A name need not exist. */
 int subs_list(struct names *n, int (*each)(void *ctx, const char *name), void *ctx, struct store_error *e);
 int subs_set(struct names *n, const struct mailbox_name *name, bool subscribed, struct store_error *e);

@@ -29,6 +29,8 @@ struct store_error {
 /* Fills e (may be NULL) and returns -1. With STORE_IO the code is chosen from errno_value. text is printf-formatted. */
 int store_fail(struct store_error *e, enum store_code code, int errno_value, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* e->text with the system's word for e->err behind it, for people at a terminal. Good as long as e is. */
+const char *store_why(struct store_error *e);
 
 /* System flags as bits, in the index and in the API. */
 enum message_flag {

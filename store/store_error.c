@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "store/store.h"
 
@@ -36,4 +37,13 @@ int store_fail(struct store_error *e, enum store_code code, int errno_value, con
     vsnprintf(e->text, sizeof e->text, fmt, args);
     va_end(args);
     return -1;
+}
+
+const char *store_why(struct store_error *e)
+{
+    const char *why = e->err != 0 ? strerror(e->err) : "";
+    const size_t n = strlen(e->text);
+    if (why[0] != '\0' && strstr(e->text, why) == NULL)
+        snprintf(e->text + n, sizeof e->text - n, ": %s", why);
+    return e->text;
 }
