@@ -227,13 +227,19 @@ static bool tells_uses(const struct list_request *r)
     return !r->extended || (r->selection & SELECT_USE) || (r->returning & RETURN_USE);
 }
 
+/* What holds messages is a file, and has nothing below it. INBOX is not below the mail root: a directory of its name may be. */
+static const char *selectable_attributes(const char *name)
+{
+    return strcmp(name, "INBOX") == 0 ? "\\HasNoChildren" : "\\NoInferiors \\HasNoChildren";
+}
+
 static void attributes_text(const struct gathering *g, const struct entry *e, struct buf *out)
 {
     const bool subscribed = (g->r->selection & SELECT_SUBSCRIBED) || (g->r->returning & RETURN_SUBSCRIBED);
     if (e->attributes == 0)
         add_word(out, "\\NonExistent");
     else if (e->attributes & NAME_SELECTABLE)
-        add_word(out, strcmp(e->name, "INBOX") == 0 ? "\\HasNoChildren" : "\\NoInferiors \\HasNoChildren");
+        add_word(out, selectable_attributes(e->name));
     else
         add_word(out, e->attributes & NAME_HAS_CHILDREN ? "\\Noselect \\HasChildren" : "\\Noselect \\HasNoChildren");
     if (subscribed && (e->selected || !(g->r->selection & SELECT_SUBSCRIBED)) && find(&g->subscribed, e->name) != NULL)
@@ -331,10 +337,10 @@ enum outcome cmd_list(struct session *s, struct parse *p)
     return list(&r);
 }
 
-/* old.n 0: without OLDNAME. */
+/* attributes NULL: of a mailbox that is there; old.n 0: without OLDNAME. */
 static void list_now(struct session *s, const char *name, const char *attributes, struct str old)
 {
-    io_printf(&s->io, "* LIST (%s) \"/\" ", attributes);
+    io_printf(&s->io, "* LIST (%s) \"/\" ", attributes != NULL ? attributes : selectable_attributes(name));
     write_mailbox(&s->io, name);
     if (old.n > 0) {
         io_puts(&s->io, " (\"OLDNAME\" (");
@@ -360,5 +366,5 @@ void list_renamed(struct session *s, struct str wire_from, const struct mailbox_
                   const struct mailbox_name *to)
 {
     if (rev2(s) && !from->inbox && (is_other(wire_from, from->text) || is_other(wire_to, to->text)))
-        list_now(s, to->text, "", wire_from);
+        list_now(s, to->text, names_look(store_names(s->store), to, NULL) & NAME_SELECTABLE ? NULL : "\\Noselect", wire_from);
 }
