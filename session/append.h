@@ -37,6 +37,8 @@ void upload_init(struct upload *u, struct session *s, struct parse *p, const cha
  * command, and frees u. Not for STEP_GOOD. */
 enum outcome upload_fail(struct upload *u, enum step step);
 void upload_free(struct upload *u);
+/* It was appended: tells which mailbox the client's name stands for, if that is another name (RFC 9051 section 6.3.12). */
+void upload_told(struct upload *u);
 enum step upload_refuse(struct upload *u, enum outcome outcome);
 /* The store's answer as NO; a target that is not there: TRYCREATE. */
 enum step upload_store_no(struct upload *u, bool target);

@@ -26,6 +26,13 @@ void upload_free(struct upload *u)
     arena_free(u->p.arena);
 }
 
+void upload_told(struct upload *u)
+{
+    struct mailbox_name name;
+    if (rev2(u->s) && to_store_name(u->s, u->mailbox, &name, NULL) && !name.inbox)
+        list_normalized(u->s, u->mailbox, name.text, NULL, false);
+}
+
 enum step upload_refuse(struct upload *u, enum outcome outcome)
 {
     u->outcome = outcome;

@@ -22,6 +22,7 @@ static enum outcome commit(struct upload *u)
         snprintf(code, sizeof code, "APPENDUID %u %u:%u", validity, uids[0], uids[count - 1]);
     free(uids);
     u->s->appended += count;
+    upload_told(u);
     upload_free(u);
     return say(u->s, OUTCOME_OK, code, "APPEND completed");
 }
@@ -86,6 +87,7 @@ static enum outcome replace(struct upload *u, uint32_t replaced)
     u->to = NULL;
     if (append_replace(a, u->s->mailbox, replaced, &validity, &fresh, &u->e) != 0)
         return upload_fail(u, upload_store_no(u, true));
+    upload_told(u);
     untagged(u->s, "OK [APPENDUID %u %u] Replacement message ready", validity, fresh);
     u->s->appended++;
     u->s->must_tell = true;

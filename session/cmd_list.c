@@ -229,12 +229,18 @@ void list_add_uses(unsigned uses, struct buf *to)
     special_use_text(uses, to);
 }
 
+/* What holds messages is a file, and has nothing below it. INBOX is not below the mail root: a directory of its name may be. */
+static const char *selectable_attributes(const char *name)
+{
+    return strcmp(name, "INBOX") == 0 ? "\\HasNoChildren" : "\\NoInferiors \\HasNoChildren";
+}
+
 void list_attributes(const char *name, unsigned there, struct buf *out)
 {
     if (there == 0)
         list_add_word(out, "\\NonExistent");
     else if (there & NAME_SELECTABLE)
-        list_add_word(out, strcmp(name, "INBOX") == 0 ? "\\HasNoChildren" : "\\NoInferiors \\HasNoChildren");
+        list_add_word(out, selectable_attributes(name));
     else
         list_add_word(out, there & NAME_HAS_CHILDREN ? "\\Noselect \\HasChildren" : "\\Noselect \\HasNoChildren");
 }
@@ -339,10 +345,10 @@ enum outcome cmd_list(struct session *s, struct parse *p)
     return list(&r);
 }
 
-/* old.n 0: without OLDNAME. */
+/* attributes NULL: of a mailbox that is there; old.n 0: without OLDNAME. */
 static void list_now(struct session *s, const char *name, const char *attributes, struct str old)
 {
-    io_printf(&s->io, "* LIST (%s) \"/\" ", attributes);
+    io_printf(&s->io, "* LIST (%s) \"/\" ", attributes != NULL ? attributes : selectable_attributes(name));
     write_mailbox(&s->io, name);
     if (old.n > 0) {
         io_puts(&s->io, " (\"OLDNAME\" (");
@@ -368,5 +374,5 @@ void list_renamed(struct session *s, struct str wire_from, const struct mailbox_
                   const struct mailbox_name *to)
 {
     if (rev2(s) && !from->inbox && (is_other(wire_from, from->text) || is_other(wire_to, to->text)))
-        list_now(s, to->text, "", wire_from);
+        list_now(s, to->text, names_look(store_names(s->store), to, NULL) & NAME_SELECTABLE ? NULL : "\\Noselect", wire_from);
 }

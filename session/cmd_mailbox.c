@@ -24,7 +24,7 @@ enum outcome cmd_create(struct session *s, struct parse *p)
         return store_no(s, &e);
     notify_own_name(s, name.text);
     if (!directory)
-        list_normalized(s, wire, name.text, "", false);
+        list_normalized(s, wire, name.text, NULL, false);
     const enum outcome outcome = annotations_created(s, &name, &use);
     if (outcome != OUTCOME_OK || directory || mailbox_status(s->store, &name, &st, &e) != 0)
         return outcome;

@@ -115,7 +115,7 @@ static enum outcome tell_modified(struct session *s, struct storing *st, bool so
     size_t n = st->failed.len / sizeof *uids;
     struct buf set = { 0 };
     if (n == 0)
-        return some_gone ? say(s, OUTCOME_NO, "EXPUNGEISSUED", "Some of the messages are gone") : OUTCOME_OK;
+        return some_gone ? say(s, st->uid ? OUTCOME_OK : OUTCOME_NO, "EXPUNGEISSUED", "Some of the messages are gone") : OUTCOME_OK;
     for (size_t i = 0; i < n && !st->uid; i++)
         uids[i] = mailbox_seq(s->mailbox, uids[i]);
     write_uid_set(&set, uids, n);

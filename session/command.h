@@ -129,7 +129,7 @@ int write_status(struct session *s, const struct mailbox_name *name, struct str 
 /* MAILBOXID (RFC 8474): what stands in the parentheses, of an unsigned long long. */
 #define MAILBOXID_FORMAT "M%llx"
 /* IMAP4rev2: a LIST response that says which name was made of the one that the client wrote (RFC 9051 section 6.3.9.7); also if they
- * are the same, with always. */
+ * are the same, with always. attributes NULL: those of a mailbox that is there. */
 void list_normalized(struct session *s, struct str wire, const char *name, const char *attributes, bool always);
 /* The same after RENAME, if either name was made another (RFC 9051 section 6.3.6). INBOX stays, and is not told of. */
 void list_renamed(struct session *s, struct str wire_from, const struct mailbox_name *from, struct str wire_to,

@@ -310,8 +310,8 @@ enum outcome run_fetch(struct session *s, struct parse *p, bool uid)
     }
     if (outcome == OUTCOME_OK && f.undecodable > 0)
         return say(s, OUTCOME_NO, "UNKNOWN-CTE", "The transfer encoding of %zu of the messages is not known", f.undecodable);
-    if (outcome == OUTCOME_OK && f.gone > 0)
-        return say(s, OUTCOME_NO, "EXPUNGEISSUED", "Some of the messages are gone");
+    if (outcome == OUTCOME_OK && f.gone > 0)     /* a UID that is not there is no error (RFC 9051 section 6.4.9) */
+        return say(s, uid ? OUTCOME_OK : OUTCOME_NO, "EXPUNGEISSUED", "Some of the messages are gone");
     return outcome;
 }
 

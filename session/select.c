@@ -189,7 +189,7 @@ static enum outcome open_mailbox(struct session *s, struct parse *p, bool readon
         mailbox_sync(s->mailbox, true, NULL, NULL);
     mailbox_info(s->mailbox, &st);
     tell_opened(s, &st);
-    list_normalized(s, wire, name.text, "", true);
+    list_normalized(s, wire, name.text, NULL, true);
     if (r.wanted && resync(s, &r, &st, &e) != 0) {
         session_unselect(s, false);
         return store_no(s, &e);

@@ -65,7 +65,7 @@ static void on_flags(void *ctx, uint32_t seq)
     if (!notify_selected(s, NOTIFY_FLAGS) && !s->implies_noop)
         return;
     tell_vanished(s);
-    write_flags_response(s, seq, s->by_uid || s->notify != NULL, true);
+    write_flags_response(s, seq, s->by_uid || s->notify != NULL || rev2(s), true);      /* RFC 9051 section 7.5.2 */
 }
 
 static void write_flag_names(struct session *s, bool permanent)
