@@ -1,6 +1,7 @@
 /*
  * SORT: one pass over the messages takes their keys, then the keys are sorted. A key is a number, or a text as its collation
- * has it, of which the first 8 octets are a number that most comparisons end with.
+ * has it, of which the first 8 octets are a number that most comparisons end with. Texts that cannot be converted to UTF-8 come
+ * behind all others, by their octets (RFC 5255 section 4.6).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +15,9 @@
 
 struct value {
     uint64_t rank;                   /* of numbers all, of texts the first 8 octets */
-    uint32_t offset, length;         /* the text's other octets in sorting.text */
+    uint32_t offset, length;         /* the text's other octets in sorting.text; UNREADABLE in the length: it is no UTF-8 */
 };
+enum { UNREADABLE = 1 << 30 };
 struct sorting {
     struct sort_key keys[SORT_KEYS]; /* each once: a key that comes again decides nothing */
     size_t key_count;
@@ -58,12 +60,12 @@ static struct value text_value(struct sorting *s)
     struct value v = { 0 };
 
     buf_clear(&s->collated);
-    text_fold(s->collation, &s->collated, buf_str(&s->scratch));
+    const bool readable = text_fold(s->collation, &s->collated, buf_str(&s->scratch));
     const size_t n = s->collated.len < SORT_TEXT ? s->collated.len : SORT_TEXT;
     for (size_t i = 0; i < 8; i++) v.rank = v.rank << 8 | (i < n ? (unsigned char)s->collated.data[i] : 0);
     v.offset = (uint32_t)s->text.len;
     /* a text of 8 octets or less keeps its length: NULs at its end count */
-    v.length = (uint32_t)n;
+    v.length = (uint32_t)n | (readable ? 0 : UNREADABLE);
     if (n > 8) buf_add(&s->text, s->collated.data + 8, n - 8);
     return v;
 }
@@ -164,9 +166,11 @@ static int take_message(struct sorting *s, struct mailbox *m, uint32_t seq, size
 
 static int compare_values(const struct sorting *s, const struct value *a, const struct value *b)
 {
+    if ((a->length ^ b->length) & UNREADABLE) return a->length & UNREADABLE ? 1 : -1;
     if (a->rank != b->rank) return a->rank < b->rank ? -1 : 1;
-    if (a->length > 8 && b->length > 8) {
-        const uint32_t n = (a->length < b->length ? a->length : b->length) - 8;
+    const uint32_t shorter = (a->length < b->length ? a->length : b->length) & ~(uint32_t)UNREADABLE;
+    if (shorter > 8) {
+        const uint32_t n = shorter - 8;
         const int order = memcmp(s->text.data + a->offset, s->text.data + b->offset, n);
         if (order != 0) return order;
     }

@@ -12,7 +12,7 @@
 bool text_charset_known(struct str charset);                       /* for SEARCH CHARSET: NO [BADCHARSET] */
 int text_to_utf8(struct buf *out, struct str charset, struct str in);   /* 0, or -1 charset unknown */
 void text_decode_header(struct buf *out, struct str value);        /* unfolded, encoded words decoded */
-/* The same, other octets as they are: perhaps no UTF-8. kept: converters once opened, for many calls (to open one takes far longer than
+/* The same, octets that are not valid in their charset, or whose charset is unknown, as they are: perhaps no UTF-8. kept: converters once opened, for many calls (to open one takes far longer than
  * a text); NULL: none are. */
 struct charset_cache;
 void text_decode_words(struct buf *out, struct str value, struct charset_cache *kept);
@@ -22,10 +22,10 @@ void charset_cache_delete(struct charset_cache *c);                /* also NULL 
 /* How text is compared: i;unicode-casemap (RFC 5051), i;ascii-casemap and i;octet (RFC 4790). */
 enum collation { COLLATE_CASEMAP, COLLATE_ASCII, COLLATE_OCTET };
 /* Appends the form for comparing: equality, order and substrings of texts are those of their forms' octets. A text
- * that is not UTF-8 stays as it is (RFC 5051 section 2, step 1b). */
+ * that is not UTF-8 stays as it is (RFC 5051 section 2, step 1b): then it returns false. */
+bool text_fold(enum collation collation, struct buf *out, struct str utf8);
 /* Is it well-formed UTF-8? */
 bool text_is_utf8(struct str s);
-void text_fold(enum collation collation, struct buf *out, struct str utf8);
 
 /* A substring being looked for; text is UTF-8. */
 struct text_needle;

@@ -273,7 +273,7 @@ static const char *skip_blank(const char *p, const char *end)
 
 /* Encoded words from p on with only white space between them, as one text as long as the charset is the same (a character
  * may lie across two words, though it should not). Returns the end of the last. */
-static const char *words_decode(struct buf *out, struct word w, const char *end, struct charset_cache *cache)
+static const char *words_decode(struct buf *out, struct word w, const char *end, struct charset_cache *cache, bool guess)
 {
     struct buf octets = { 0 };
     struct charset c;
@@ -283,9 +283,14 @@ static const char *words_decode(struct buf *out, struct word w, const char *end,
         word_octets(&w, &octets);
         const bool more = word_parse(&next, skip_blank(w.end, end), end);
         if (!more || !str_ieq(next.charset, w.charset)) {
+            const size_t start = out->len;
             charset_open(&c, cache, w.charset);
             charset_feed(&c, out, octets.data ? octets.data : "", octets.len);
             charset_end(&c, out);
+            if (!guess && out->len > start && (c.kind == CHARSET_GUESS || octets_find(out->data + start, out->len - start, "\xef\xbf\xbd", 3))) {
+                out->len = start;                      /* RFC 5255 section 4.6: what cannot be converted is octets */
+                buf_add(out, octets.data, octets.len);
+            }
             buf_clear(&octets);
         }
         if (!more) break;
@@ -324,7 +329,7 @@ static void decode(struct buf *out, struct str value, struct charset_cache *cach
             continue;
         }
         add_plain(out, plain, mark, guess);
-        plain = p = words_decode(out, w, end, cache);
+        plain = p = words_decode(out, w, end, cache, guess);
     }
     add_plain(out, plain, end, guess);
 }

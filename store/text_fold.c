@@ -193,10 +193,11 @@ bool text_is_utf8(struct str s)
     return true;
 }
 
-void text_fold(enum collation collation, struct buf *out, struct str utf8)
+bool text_fold(enum collation collation, struct buf *out, struct str utf8)
 {
-    if (collation == COLLATE_CASEMAP && !text_is_utf8(utf8)) collation = COLLATE_OCTET;
-    fold_feed(collation, out, utf8.p, utf8.n, true);
+    const bool valid = text_is_utf8(utf8);
+    fold_feed(valid ? collation : COLLATE_OCTET, out, utf8.p, utf8.n, true);
+    return valid;
 }
 
 /* ---- needles ---------------------------------------------------------------------------------------------------------- */
