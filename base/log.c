@@ -33,6 +33,14 @@ void log_open(void)
     openlog("imapd", LOG_PID | LOG_NDELAY, LOG_MAIL);
 }
 
+void log_close(void)
+{
+    closelog();
+    if (journal >= 0)
+        close(journal);
+    journal = NONE;
+}
+
 size_t log_escape(char *out, size_t size, const char *in)
 {
     static const char hex[] = "0123456789abcdef";
