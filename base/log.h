@@ -19,6 +19,8 @@ void log_close(void);
 
 /* What base/record.h is made of. The octets of "in" as a line has them, cut to the room; the length. */
 size_t log_escape(char *out, size_t size, const char *in);
+/* False: such a line would not be written at all. */
+bool log_shows(enum log_level level);
 /* As syslog(3) has it: LOG_INFO, ... */
 int log_priority(enum log_level level);
 /* One datagram to the journal, in its own protocol. The socket is opened with the first one, and stays, so that must be before confining.
