@@ -122,7 +122,10 @@ static const struct filter_row locker[] = {
 /* What a session does: its user's files, iconv's modules (mapped executable, never writable at once), names of users, the system log. */
 static const struct filter_row session[] = {
     { SYS_pread64, ALWAYS, 0, 0 }, { SYS_pwrite64, ALWAYS, 0, 0 }, { SYS_newfstatat, ALWAYS, 0, 0 }, { SYS_openat, ALWAYS, 0, 0 },
-    { SYS_openat2, ALWAYS, 0, 0 }, { SYS_lseek, ALWAYS, 0, 0 }, { SYS_fcntl, ALWAYS, 0, 0 }, { SYS_flock, ALWAYS, 0, 0 },
+    { SYS_openat2, ALWAYS, 0, 0 }, { SYS_lseek, ALWAYS, 0, 0 }, { SYS_flock, ALWAYS, 0, 0 },
+    { SYS_fcntl, EQUALS, 1, F_DUPFD }, { SYS_fcntl, EQUALS, 1, F_DUPFD_CLOEXEC }, { SYS_fcntl, EQUALS, 1, F_GETFD }, { SYS_fcntl, EQUALS, 1, F_SETFD },
+    { SYS_fcntl, EQUALS, 1, F_GETLK }, { SYS_fcntl, EQUALS, 1, F_SETLK }, { SYS_fcntl, EQUALS, 1, F_SETLKW },     /* not F_SETOWN: it sends signals */
+    { SYS_fcntl, EQUALS, 1, F_OFD_GETLK }, { SYS_fcntl, EQUALS, 1, F_OFD_SETLK }, { SYS_fcntl, EQUALS, 1, F_OFD_SETLKW },
     { SYS_fdatasync, ALWAYS, 0, 0 }, { SYS_fsync, ALWAYS, 0, 0 }, { SYS_fallocate, ALWAYS, 0, 0 }, { SYS_ftruncate, ALWAYS, 0, 0 },
     { SYS_fstatfs, ALWAYS, 0, 0 }, { SYS_statfs, ALWAYS, 0, 0 }, { SYS_getdents64, ALWAYS, 0, 0 }, { SYS_statx, ALWAYS, 0, 0 },
     { SYS_mmap, LACKS_ONE, 2, PROT_WRITE | PROT_EXEC }, { SYS_msync, ALWAYS, 0, 0 },

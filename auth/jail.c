@@ -166,6 +166,7 @@ int jail_enter(const struct config *c, enum jail_kind kind)
         log_error("cannot confine %s: %s", names[kind], strerror(errno));
         return -1;
     }
+    log_close();
     return 0;
 }
 

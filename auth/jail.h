@@ -8,7 +8,7 @@
 enum jail_kind { JAIL_GREETER, JAIL_MECHANISM, JAIL_RELAY, JAIL_WARM };
 /* Turns this process (root, a child of the monitor) for good into that: user greeter-user (else nobody) without other
  * groups, an empty directory as its root, no new processes, no new descriptors, no core, filter_greeter or
- * filter_relay. Open descriptors stay.
+ * filter_relay. Open descriptors stay, but for the log's.
  * 0, or -1 (logged): the process must end then. */
 int jail_enter(const struct config *c, enum jail_kind kind);
 /* In a child of JAIL_WARM: from now on JAIL_RELAY. 0 or -1. */

@@ -147,6 +147,8 @@ static void serve(struct monitor *m)
     free(frame);
 }
 
+enum { NO_HEADER = 3 };                /* exit status of a greeter: it has no log of its own */
+
 /* Reaps the greeter. One that has said its last word is not waited for; one that closed the channel is about to end by itself,
  * and how it ends tells whether the filter or a bug killed it. */
 static void end_greeter(const struct monitor *m)
@@ -167,6 +169,8 @@ static void end_greeter(const struct monitor *m)
             continue;
     } else if (WIFSIGNALED(status)) {
         log_error("greeter of %s killed by signal %d", m->peer->address, WTERMSIG(status));
+    } else if (m->state == PROXIED && WIFEXITED(status) && WEXITSTATUS(status) == NO_HEADER) {
+        log_notice("no PROXY header: address=%s", m->peer->address);
     }
 }
 
@@ -178,8 +182,7 @@ static _Noreturn void greet(const struct monitor *m, bool greeted, const struct 
         _exit(1);
     if (m->state == PROXIED) {
         if (proxy_read(&header, STDIN_FILENO) != 0) {
-            log_notice("no PROXY header: address=%s", m->peer->address);
-            _exit(0);
+            _exit(NO_HEADER);
         }
         const bool secure = channel_proxy(m->channel, header.address, header.tls);
         if (m->implicit_tls || peer_proxied(m->peer, m->config, header.address, header.tls) != 0)

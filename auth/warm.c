@@ -229,6 +229,7 @@ static void let_go_of_connection(void)
     for (int fd = 0; fd <= STDERR_FILENO; fd++)
         if (null >= 0)
             (void)dup2(null, fd);
+    log_close();                       /* before another descriptor has its number */
     (void)close_range(STDERR_FILENO + 1, ~0u, 0);
     log_open();
 }

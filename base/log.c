@@ -33,6 +33,14 @@ void log_open(void)
     openlog("imapd", LOG_PID | LOG_NDELAY, LOG_MAIL);
 }
 
+void log_close(void)
+{
+    closelog();
+    if (journal >= 0)
+        close(journal);
+    journal = NONE;
+}
+
 size_t log_escape(char *out, size_t size, const char *in)
 {
     static const char hex[] = "0123456789abcdef";
@@ -64,6 +72,12 @@ int log_priority(enum log_level level)
     return LOG_DEBUG;
 }
 
+/* On stderr what a person at a terminal has to know; the rest is for a mail.log. */
+bool log_shows(enum log_level level)
+{
+    return !to_stderr || level <= LOG_LEVEL_WARNING;
+}
+
 void log_line(enum log_level level, const char *fmt, ...)
 {
     char raw[1024], line[2048];
@@ -75,7 +89,7 @@ void log_line(enum log_level level, const char *fmt, ...)
     const size_t n = log_escape(line, sizeof line, raw);
     if (!to_stderr) {
         syslog(LOG_MAIL | log_priority(level), "%s", line);
-    } else if (level <= LOG_LEVEL_WARNING) {   /* what a person at a terminal has to know; the rest is for a mail.log */
+    } else if (log_shows(level)) {
         line[n] = '\n';
         (void)!write(STDERR_FILENO, "imapd: ", 7);
         (void)!write(STDERR_FILENO, line, n + 1);

@@ -14,9 +14,13 @@ void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(
 #define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)
 /* Keeps a connection to syslogd open across chroot and sandboxes; call before confining. */
 void log_open(void);
+/* For a process that talks to strangers: if it is taken over, it shall not write lines that look like another's. Nothing is logged then. */
+void log_close(void);
 
 /* What base/record.h is made of. The octets of "in" as a line has them, cut to the room; the length. */
 size_t log_escape(char *out, size_t size, const char *in);
+/* False: such a line would not be written at all. */
+bool log_shows(enum log_level level);
 /* As syslog(3) has it: LOG_INFO, ... */
 int log_priority(enum log_level level);
 /* One datagram to the journal, in its own protocol. The socket is opened with the first one, and stays, so that must be before confining.

@@ -36,7 +36,10 @@ static void add_field(struct record *r, const char *name, const char *value)
 void record_begin(struct record *r, enum log_level level, const char *event)
 {
     r->level = level;
+    r->shown = log_shows(level);
     r->line_n = r->fields_n = 0;
+    if (!r->shown)
+        return;
     append(r->line, sizeof r->line, &r->line_n, "%s:", event);
     append(r->fields, sizeof r->fields, &r->fields_n, "PRIORITY=%d\nSYSLOG_FACILITY=%d\nSYSLOG_IDENTIFIER=imapd\nSYSLOG_PID=%ld\n",
            log_priority(level), LOG_MAIL >> 3, (long)getpid());
@@ -47,6 +50,8 @@ void record_add(struct record *r, const char *name, const char *fmt, ...)
 {
     char raw[256], value[600];
     va_list args;
+    if (!r->shown)
+        return;
     va_start(args, fmt);
     if (vsnprintf(raw, sizeof raw, fmt, args) < 0)
         raw[0] = '\0';
@@ -59,6 +64,8 @@ void record_add(struct record *r, const char *name, const char *fmt, ...)
 void record_add_name(struct record *r, const char *name, const char *value)
 {
     char escaped[600];
+    if (!r->shown)
+        return;
     (void)log_escape(escaped, sizeof escaped, value);
     append(r->line, sizeof r->line, &r->line_n, " %s=<%s>", name, escaped);
     add_field(r, name, escaped);
@@ -66,6 +73,8 @@ void record_add_name(struct record *r, const char *name, const char *value)
 
 void record_end(struct record *r)
 {
+    if (!r->shown)
+        return;
     append(r->fields, sizeof r->fields, &r->fields_n, "MESSAGE=%s\n", r->line);
     if (!log_journal(r->fields, r->fields_n))
         log_line(r->level, "%s", r->line);

@@ -9,6 +9,7 @@
  * IMAPD_EVENT, IMAPD_NAME, ... what it is made of. Values are escaped as log_line does it, in both. What has no room is left out. */
 struct record {
     enum log_level level;
+    bool shown;                        /* else nothing is put together */
     size_t line_n, fields_n;
     char line[1024], fields[3072];
 };

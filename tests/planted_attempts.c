@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <syslog.h>
 #include <unistd.h>
 
 static int open_path(const char *path)
@@ -60,6 +61,25 @@ static int other_peer(const char *path)
     return reached;
 }
 
+/* A line of the system log that looks like another process's. */
+static int log_line_of_another(void)
+{
+    static const char line[] = "<13>imapd[1]: planted in the log";
+    int sent = -1;
+    openlog("imapd", LOG_NDELAY, LOG_MAIL);
+    syslog(LOG_NOTICE, "planted in the log");
+    for (int fd = 3; fd < 64; fd++)
+        if (send(fd, line, sizeof line - 1, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof line - 1)
+            sent = 0;
+    return sent;
+}
+
+/* A signal of one's choice to another process of the same user, by way of a descriptor. */
+static int signal_by_descriptor(void)
+{
+    return fcntl(0, F_SETSIG, SIGKILL) == 0 && fcntl(0, F_SETOWN, getpid()) == 0 ? 0 : -1;
+}
+
 static int parent_memory(void)
 {
     char path[64];
@@ -90,6 +110,8 @@ int planted_attempt(const char *name, const char *path)
     if (strcmp(name, "unix") == 0) return unix_socket(path);
     if (strcmp(name, "peer") == 0) return other_peer(path);
     if (strcmp(name, "pair") == 0) return socketpair(AF_UNIX, SOCK_STREAM, 0, (int[2]){ 0, 0 });
+    if (strcmp(name, "log") == 0) return log_line_of_another();
+    if (strcmp(name, "signal") == 0) return signal_by_descriptor();
     if (strcmp(name, "raw") == 0) return socket(AF_PACKET, SOCK_RAW, 0) >= 0 ? 0 : -1;
     if (strcmp(name, "exec") == 0) return start_shell();
     if (strcmp(name, "fork") == 0) return new_process();
