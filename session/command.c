@@ -69,6 +69,7 @@ const struct command commands[] = {
     { "MOVE", STATE_SELECTED, 0, cmd_move, "MOVE" },
     { "REPLACE", STATE_SELECTED, COMMAND_STREAMS, cmd_replace, "REPLACE" },
     { "UID", STATE_SELECTED, 0, cmd_uid, NULL },
+    { "UIDBATCHES", STATE_SELECTED, 0, cmd_uidbatches, "UIDBATCHES" },
     { NULL, 0, 0, NULL, NULL }
 };
 

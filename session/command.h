@@ -19,6 +19,9 @@ enum enabled {
     ENABLED_CONDSTORE = 1, ENABLED_QRESYNC = 2 | ENABLED_CONDSTORE, ENABLED_UTF8 = 4, ENABLED_REV2 = 8, ENABLED_UIDONLY = 16,
     ENABLED_METADATA = 32
 };
+/* What UIDBATCHES asks for, and what it told last (cmd_uidbatches.c): batches first to last of this size, 0 for none; of a mailbox that
+ * had so many messages then, the last of them with the UID top. */
+struct batches { uint32_t size, first, last, messages, top; };
 struct session {
     struct io io;
     const struct config *config;
@@ -54,6 +57,7 @@ struct session {
     bool numbers_fixed;              /* search keys: message numbers are to be read as the UIDs that they have now */
     struct context *contexts;        /* results that are kept up to date (results.h) */
     struct buf saved;                /* UIDs (uint32_t, ascending) of SEARCH RETURN (SAVE): "$" (RFC 5182) */
+    struct batches batches_told;     /* of the selected mailbox */
     bool *unauthenticated;           /* session.h */
     const char *end;                 /* why the session ends, for the log; NULL: not known yet */
     struct slot *slot;               /* imapd --stat; may be NULL */
@@ -198,6 +202,7 @@ enum outcome cmd_store(struct session *, struct parse *);
 enum outcome cmd_copy(struct session *, struct parse *);
 enum outcome cmd_move(struct session *, struct parse *);
 enum outcome cmd_uid(struct session *, struct parse *);
+enum outcome cmd_uidbatches(struct session *, struct parse *);
 /* Search keys up to the end of the command, as search-criteria of RFC 3501 with its extensions; strings are in charset. False:
  * *outcome is what to answer, say() was called. The program lives in the command's arena. */
 bool search_parse(struct session *s, struct parse *p, struct str charset, struct search_key *program, enum outcome *outcome);

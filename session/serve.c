@@ -172,6 +172,7 @@ void session_unselect(struct session *s, bool checkpoint)
     s->mailbox = NULL;
     slot_mailbox(s->slot, "");
     buf_clear(&s->saved);
+    s->batches_told.size = 0;
     contexts_end(s);
     if (s->state == STATE_SELECTED)
         s->state = STATE_AUTH;

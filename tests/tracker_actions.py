@@ -1,6 +1,7 @@
 """What the sessions of tracker.test do: random commands, each registered in the model and its answer checked."""
 import os
 import random
+import re
 import time
 
 from tracker_model import FLAGS, SYSTEM
@@ -69,8 +70,9 @@ class Actions:
         if len(s.msgs) > 60 and s.writable:
             return self.clear(20)
         what = r.choices([self.noop, self.flags, self.changed, self.body, self.store, self.search, self.append, self.copy, self.expunge,
-                          self.idle, self.select, self.status, self.saved, self.context, self.refused, self.replace, self.notify, self.list],
-                         [10, 6, 6, 6, 20, 12, 6, 10, 8, 3, 3, 4, 3, 4, 1, 2, 1, 1])[0]
+                          self.idle, self.select, self.status, self.saved, self.context, self.refused, self.replace, self.notify, self.list,
+                          self.batches],
+                         [10, 6, 6, 6, 20, 12, 6, 10, 8, 3, 3, 4, 3, 4, 1, 2, 1, 1, 1])[0]
         what()
 
     def noop(self):
@@ -377,6 +379,27 @@ class Actions:
             got = s.command(self.rng.choice(['FETCH 1 (FLAGS)', 'STORE 1 +FLAGS (\\Seen)', 'COPY 1 work', 'SEARCH ALL', 'UID SEARCH 1']), may=('BAD',))
             if got.status != 'BAD' or got.code != 'UIDREQUIRED':
                 s.wrong('numbers after ENABLE UIDONLY: %s [%s]' % (got.status, got.code), 'RFC 9586 section 3')
+
+    def batches(self):
+        """The mailboxes are so small that all is one batch."""
+        s, size = self.s, self.rng.choice([499, 500, 501, 4294967295])
+        if 'UIDBATCHES' not in s.caps:
+            return
+        uids = s.uids()
+        got = s.command('UIDBATCHES %d%s' % (size, self.rng.choice(['', ' 1:1', ' 1:3'])), may=('TOOFEW', 'LIMIT'))
+        if got.code == 'TOOFEW' and size >= 500 or got.ok() and size < 500:
+            s.wrong('a batch of %d: %s [%s]' % (size, got.status, got.code), 'RFC 10022 section 3.1.3.2')
+        if got.code == 'LIMIT' and size not in s.batches:
+            s.wrong('UIDBATCHES %d refused at its first use' % size, 'RFC 10022 section 3.1.1')
+        if not got.ok():
+            return
+        s.batches.add(size)
+        answers = [x for x in got.data if x[0] == 'UIDBATCHES']
+        ranges = re.findall(r'([1-9]\d*):([1-9]\d*)(?:,|$)', str(answers[0][2])) if answers and len(answers[0]) == 3 else []
+        if len(answers) != 1 or len(ranges) > 1 or uids and not ranges:
+            s.wrong('UIDBATCHES %d of %d messages: %r' % (size, len(uids), answers), 'RFC 10022 section 3.1.3.3.1')
+        if uids and not int(ranges[0][1]) <= min(uids) <= max(uids) <= int(ranges[0][0]):
+            s.wrong('UIDBATCHES %r of UIDs %d to %d' % (ranges, min(uids), max(uids)), 'RFC 10022 section 3.1')
 
     def replace(self):
         s, r = self.s, self.rng

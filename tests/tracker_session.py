@@ -48,6 +48,7 @@ class Session:
         self.closing = False                         # [CLOSED] may come
         self.contexts = {}                           # tag: (key, set of UIDs)
         self.saved = None                            # $: UIDs, or None if unknown
+        self.batches = set()                         # sizes that UIDBATCHES has told of this mailbox
         got = self.wire.response()
         if got[0] != 'state' or got[1] != 'PREAUTH':
             raise Violation('greeting: %r' % (got,), 'RFC 9051 section 7.1.4')
@@ -172,6 +173,7 @@ class Session:
     def forget(self):
         self.msgs, self.exists_told, self.box, self.key, self.contexts, self.saved = [], False, None, None, {}, []
         self.highest, self.uidnext, self.nomodseq = None, 0, False
+        self.batches = set()
 
     # ---- data
 
@@ -196,6 +198,10 @@ class Session:
         elif name == 'SEARCH':
             if self.rev2:
                 self.wrong('SEARCH instead of ESEARCH', 'RFC 9051 section 7.3.4')
+            r.data.append(got)
+        elif name == 'UIDBATCHES':
+            if self.now != name or [x.decode() if isinstance(x, bytes) else str(x) for x in got[1]] != ['TAG', r.tag] or len(got) > 3:
+                self.wrong('%r during %s %s' % (got, r.tag, self.now), 'RFC 10022 section 3.1.2')
             r.data.append(got)
         elif name == 'RECENT':
             self.wrong('RECENT without a number', 'RFC 3501 section 7.3.2')
