@@ -81,8 +81,19 @@ const char *finder_find(const struct finder *f, const char *p, size_t n)
         for (size_t k = i; k < i + 2 * sizeof(vector); k++)
             if (is_here(f, p + k)) return p + k;
     }
+    while (i < places && places >= sizeof(vector)) {          /* the last 16 places may have been looked at */
+        if (i + sizeof(vector) > places) i = places - sizeof(vector);
+        vector a, b;
+        memcpy(&a, p + i + f->at[0], sizeof a);
+        memcpy(&b, p + i + f->at[1], sizeof b);
+        for (unsigned bits = top_bits((vector)((a | ignore[0]) == octet[0]) & (vector)((b | ignore[1]) == octet[1])); bits; bits &= bits - 1) {
+            const char *at = p + i + (unsigned)__builtin_ctz(bits);
+            if (is_here(f, at)) return at;
+        }
+        i += sizeof(vector);
+    }
     for (; i < places; i++)
-        if (is_here(f, p + i)) return p + i;
+        if (((unsigned char)p[i + f->at[0]] | ignore[0]) == octet[0] && is_here(f, p + i)) return p + i;
     return NULL;
 }
 

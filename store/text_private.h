@@ -12,7 +12,10 @@ enum { CHARSET_NAME = 40, CHARSET_CACHE = 16 };
 enum charset_kind { CHARSET_UTF8, CHARSET_ICONV, CHARSET_GUESS };      /* GUESS: unknown; UTF-8, else ISO-8859-1 */
 struct charset_entry {
     char name[CHARSET_NAME + 1];     /* capitals */
-    iconv_t cd;                      /* (iconv_t)-1: unknown */
+    char asked[CHARSET_NAME];        /* a name as it was asked for, and that is the same one */
+    unsigned char asked_n;
+    enum charset_kind kind;
+    iconv_t cd;                      /* (iconv_t)-1: none is needed, or it is unknown */
 };
 /* Converters once opened, for as long as a search lasts. Zero-initialised is empty. */
 struct charset_cache {
