@@ -185,8 +185,11 @@ int view_add_uids(struct mailbox *m, uint32_t from, struct store_error *e)
             continue;
         if (info->last_uid - info->first_uid == info->count - 1 && info->first_uid >= from
             && info->count <= m->capacity - m->exists) {
-            for (uint32_t i = 0; i < info->count; i++)       /* no gaps: the records need not be read */
-                m->uids[m->exists++] = info->first_uid + i;
+            const uint32_t first = info->first_uid, n = info->count;
+            uint32_t *const to = m->uids + m->exists;
+            for (uint32_t i = 0; i < n; i++)                 /* no gaps: the records need not be read */
+                to[i] = first + i;
+            m->exists += n;
             continue;
         }
         const struct message_record *r = index_chunk(&m->txn, m->box.id, info);
