@@ -121,6 +121,7 @@ void rules_done(const struct text_needle *n, struct rule_charset *charset)
     const struct rules *r = rules_of(n);
     bool high[256] = { false }, digit[256] = { false };
 
+    if (r->n == 0) return;                             /* nothing is ruled out, and r->of is not there */
     for (unsigned c = 0; c < 256; c++) {
         if (charset->kind == RULES_JIS && (c >= 0x80 || c == 14 || c == 15 || c == ESCAPE)) charset->quiet[c] = false;
         else if (c < 0x80) charset->quiet[c] = r->places[c] == 0;
