@@ -28,7 +28,8 @@ static unsigned char ascii_lower(char c)
 
 int str_ieq(struct str a, struct str b)
 {
-    if (a.n != b.n) return 0;
+    if (a.n != b.n || (a.n > 0 && ((a.p[0] ^ b.p[0]) & ~0x20))) return 0;
+    if (str_eq(a, b)) return 1;
     for (size_t i = 0; i < a.n; i++)
         if (ascii_lower(a.p[i]) != ascii_lower(b.p[i])) return 0;
     return 1;

@@ -27,6 +27,23 @@ const char *octets_find(const char *p, size_t n, const char *what, size_t k)
     return memmem(p + i, n - i, what, k);
 }
 
+const char *octets_find_line(const char *p, size_t n, char letter)
+{
+    size_t i = 0;
+    for (; i + sizeof(vector) < n; i += sizeof(vector)) {
+        vector v, next;
+        memcpy(&v, p + i, sizeof v);
+        memcpy(&next, p + i + 1, sizeof next);
+        const unsigned bits = top_bits((vector)(v == '\n') & (vector)((next | 0x20) == (unsigned char)letter));
+        if (bits != 0)
+            return p + i + (unsigned)__builtin_ctz(bits) + 1;
+    }
+    for (; i + 1 < n; i++)
+        if (p[i] == '\n' && (p[i + 1] | 0x20) == letter)
+            return p + i + 1;
+    return NULL;
+}
+
 size_t octets_count(const char *p, size_t n, char c)
 {
     size_t count = 0, i = 0;

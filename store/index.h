@@ -106,6 +106,13 @@ int index_begin(struct index *x, bool write, struct index_txn *t, struct store_e
 int index_commit(struct index_txn *t, struct store_error *e);
 void index_abort(struct index_txn *t);
 
+/* What a reading transaction sees: with equal ones it is the same. */
+struct index_moment {
+    size_t txn;
+    unsigned opening;
+};
+struct index_moment index_moment(const struct index_txn *t);
+
 /* All that was committed, by any session, is on disk on return: before a mailbox file loses messages whose UIDs clients know. */
 int index_sync(struct index *x, struct store_error *e);
 

@@ -125,6 +125,8 @@ int index_keep_reserve(struct index *x)
 static int open_environment(struct index *x, const char *path, unsigned flags)
 {
     int dead;
+    x->openings++;
+    memset(x->checked, 0, sizeof x->checked);
     int rc = mdb_env_create(&x->env);
     if (rc != 0)
         return rc;

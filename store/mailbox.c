@@ -17,6 +17,22 @@
 
 /* ---- snapshot ----------------------------------------------------------------------------------------------------- */
 
+/* The directory of the snapshot's chunks; the one that is there, if nothing was changed in the index since. 0, or -1: damaged. */
+static int load_infos(struct mailbox *m)
+{
+    const struct index_moment now = index_moment(&m->txn);
+    if (m->infos != NULL && now.txn == m->moment.txn && now.opening == m->moment.opening)
+        return 0;
+    const struct chunk_info *infos = index_chunks(&m->txn, &m->rec);
+    free(m->infos);
+    m->infos = NULL;
+    if (infos == NULL)
+        return m->rec.chunk_count > 0 ? -1 : 0;
+    m->infos = memcpy(xreallocarray(NULL, m->rec.chunk_count, sizeof *infos), infos, m->rec.chunk_count * sizeof *infos);
+    m->moment = now;
+    return 0;
+}
+
 int mailbox_snapshot(struct mailbox *m, struct store_error *e)
 {
     if (m->snapshot)
@@ -28,15 +44,10 @@ int mailbox_snapshot(struct mailbox *m, struct store_error *e)
         index_abort(&m->txn);
         return rc < 0 ? -1 : store_fail(e, STORE_NONEXISTENT, 0, "%s is not in the index any more", m->box.name.text);
     }
-    const struct chunk_info *infos = index_chunks(&m->txn, &m->rec);
-    if (infos == NULL && m->rec.chunk_count > 0) {
+    if (load_infos(m) != 0) {
         index_abort(&m->txn);
         return store_fail(e, STORE_CORRUPTION, 0, "%s: index: chunk directory is damaged", m->box.name.text);
     }
-    free(m->infos);
-    m->infos = NULL;
-    if (infos != NULL)
-        m->infos = memcpy(xreallocarray(NULL, m->rec.chunk_count, sizeof *infos), infos, m->rec.chunk_count * sizeof *infos);
     m->info_at = UINT32_MAX;
     m->snapshot = true;
     /* What the flags of this snapshot need. That there are new ones is told later, by mailbox_sync. */
@@ -174,8 +185,11 @@ int view_add_uids(struct mailbox *m, uint32_t from, struct store_error *e)
             continue;
         if (info->last_uid - info->first_uid == info->count - 1 && info->first_uid >= from
             && info->count <= m->capacity - m->exists) {
-            for (uint32_t i = 0; i < info->count; i++)       /* no gaps: the records need not be read */
-                m->uids[m->exists++] = info->first_uid + i;
+            const uint32_t first = info->first_uid, n = info->count;
+            uint32_t *const to = m->uids + m->exists;
+            for (uint32_t i = 0; i < n; i++)                 /* no gaps: the records need not be read */
+                to[i] = first + i;
+            m->exists += n;
             continue;
         }
         const struct message_record *r = index_chunk(&m->txn, m->box.id, info);

@@ -90,6 +90,7 @@ struct mailbox {
     struct index_txn txn;
     struct box_record rec;
     struct chunk_info *infos;
+    struct index_moment moment;      /* when infos was read */
     uint32_t info_at;                        /* which chunk is in `chunk`, UINT32_MAX: none */
     struct message_record *chunk;            /* INDEX_CHUNK */
     uint32_t record_at;

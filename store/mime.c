@@ -111,6 +111,23 @@ static int header_field(void *ctx, struct str name, struct str value, struct str
     return 0;
 }
 
+static int one_field(void *ctx, struct str name, struct str value, struct str whole)
+{
+    header_field(ctx, name, value, whole);
+    return 1;
+}
+
+/* The fields that a search asks for begin with "Content-". */
+static void content_fields(struct mime_parser *p)
+{
+    const char *line = p->header.data, *const end = line + p->header.len;
+
+    while (line && line < end) {
+        if ((*line | 0x20) == 'c') mime_header_each((struct str){ line, (size_t)(end - line) }, one_field, p);
+        line = octets_find_line(line, (size_t)(end - line), 'c');
+    }
+}
+
 /* Text that names no charset is said to be in us-ascii (RFC 2045 section 5.2), as clients of other servers see it. */
 static void default_charset(struct mime_part *part, struct arena *a)
 {
@@ -147,7 +164,8 @@ static void header_end(struct mime_parser *p, uint64_t end, uint64_t line_ends)
     struct open_part *top = &p->open[p->depth - 1];
     struct mime_part *part = &top->node->part;
 
-    mime_header_each(buf_str(&p->header), header_field, p);
+    if (p->for_search) content_fields(p);
+    else mime_header_each(buf_str(&p->header), header_field, p);
     defaults(p, part);
     part->header_size = end - part->header_offset;
     part->body_offset = end;
@@ -262,7 +280,7 @@ static void line_part(struct mime_parser *p, const char *bytes, size_t n)
 /* Counts whole lines, which are neither boundaries nor blank ones of a header. */
 static void count_lines(struct mime_parser *p, const char *bytes, size_t n)
 {
-    const size_t lines = octets_count(bytes, n, '\n');
+    const size_t lines = p->for_search && !p->lf_is_crlf ? 1 : octets_count(bytes, n, '\n');      /* a search asks for none */
     size_t bare = 0;
 
     if (p->lf_is_crlf) {

@@ -26,7 +26,7 @@ struct search {
     uint32_t seq;                     /* the message in hand, and what is known of it */
     bool has_record, has_header, has_body, has_root, has_ids, has_fields, gone;
     struct message message;
-    struct message row[ROW];          /* records alone are wanted: of the messages from row_first on */
+    struct message row[ROW];          /* no content is wanted: records of the messages from row_first on */
     uint32_t row_first;
     size_t row_n;
     bool rows;
@@ -45,14 +45,19 @@ static void take(struct search *s, uint32_t seq)
     if (s->has_root || s->has_fields) arena_reset(s->arena);
     s->has_record = s->has_header = s->has_body = s->has_ids = s->has_fields = s->gone = false;
     s->has_root = false;
-    if (!s->rows) return;
-    if (s->row_n == 0 || seq - s->row_first >= s->row_n) {
-        s->row_first = seq;
-        s->row_n = mailbox_messages(s->mailbox, seq, s->row, ROW);
+}
+
+/* The record from the row, which is filled if it has another. */
+static bool from_row(struct search *s)
+{
+    if (!s->rows) return false;
+    if (s->row_n == 0 || s->seq - s->row_first >= s->row_n) {
+        s->row_first = s->seq;
+        s->row_n = mailbox_messages(s->mailbox, s->seq, s->row, ROW);
     }
-    if (s->row_n == 0) return;
-    s->message = s->row[seq - s->row_first];
-    s->has_record = true;
+    if (s->row_n == 0) return false;
+    s->message = s->row[s->seq - s->row_first];
+    return s->has_record = true;
 }
 
 /* Something could not be had. A message that is gone is no failure, it just does not match. */
@@ -66,7 +71,7 @@ static bool give_up(struct search *s)
 static bool need_record(struct search *s)
 {
     if (s->gone || s->failed) return false;
-    if (s->has_record) return true;
+    if (s->has_record || from_row(s)) return true;
     if (mailbox_message(s->mailbox, s->seq, &s->message, s->error) != 0) return give_up(s);
     return s->has_record = true;
 }
@@ -105,9 +110,9 @@ static bool need_header(struct search *s, struct str *out)
 static bool need_field(struct search *s, struct str name, struct str *out)
 {
     if (!need_record(s)) return false;
-    if (s->has_body || s->has_header || !fields_kept(name)) return need_header(s, out);
     struct sort_fields sort;
     const bool subject = str_ieq(name, STR("subject"));
+    if (s->has_body || s->has_header || (!subject && !fields_kept(name))) return need_header(s, out);
     const int rc = subject ? message_sort_fields(s->mailbox, &s->message, s->arena, &sort, s->error)
                            : message_fields(s->mailbox, &s->message, s->arena, out, s->error);
     if (rc > 0 && subject) *out = sort.subjects;
@@ -505,7 +510,7 @@ static bool has_line_ends(const struct search_key *k)
 /* Messages from *seq on, until a batch of matches is full, enough were read, or last is done. */
 static size_t run_batch(struct search *s, const struct search_key *program, uint32_t *seq, uint32_t last, uint32_t *matches)
 {
-    enum { READS = 256 };
+    enum { READS = 2048, READ = 8 };           /* what the index keeps of a message costs less than reading it */
     size_t n = 0;
     uint32_t known = *seq - 1;                 /* up to here `block` says what the index's counts say */
     enum answer block = SOME;
@@ -527,7 +532,8 @@ static size_t run_batch(struct search *s, const struct search_key *program, uint
         }
         take(s, *seq);
         if (match(s, program) && need_record(s)) matches[n++] = *seq;
-        if (s->has_header || s->has_body || s->has_root || s->has_ids || s->has_fields) reads++;
+        if (s->has_header || s->has_body || s->has_root || s->has_ids) reads += READ;
+        else if (s->has_fields) reads++;
     }
     mailbox_read_end(s->mailbox);
     s->row_n = 0;                              /* flags may change */
@@ -543,7 +549,7 @@ int search_run(struct mailbox *m, struct search_key *program, int (*found)(void 
     bool stopped = false;
 
     search_once(program);
-    s.rows = prepare(program) == COST_RECORD;
+    s.rows = prepare(program) <= COST_HEADER;
     s.line_ends = has_line_ends(program);
     s.arena = arena_new();
     search_narrow(m, program, &seq, &last);

@@ -116,18 +116,19 @@ static bool is_utf8(const char *name)
     return false;
 }
 
-/* The converter of a name; (iconv_t)-1: there is none. */
-static iconv_t cached(struct charset_cache *cache, const char *name)
+/* The entry of a name that is clean. */
+static const struct charset_entry *cached(struct charset_cache *cache, const char *name, struct str asked)
 {
     for (unsigned i = 0; i < cache->n; i++)
-        if (strcmp(cache->entry[i].name, name) == 0) {
-            if (cache->entry[i].cd != (iconv_t)-1) iconv(cache->entry[i].cd, NULL, NULL, NULL, NULL);
-            return cache->entry[i].cd;
-        }
+        if (strcmp(cache->entry[i].name, name) == 0) return &cache->entry[i];
     if (cache->n == CHARSET_CACHE) charset_cache_free(cache);
     struct charset_entry *e = &cache->entry[cache->n++];
     memccpy(e->name, name, 0, sizeof e->name);
-    return e->cd = iconv_open("UTF-8", name);
+    memcpy(e->asked, asked.p, asked.n);
+    e->asked_n = (unsigned char)asked.n;
+    e->cd = is_utf8(name) ? (iconv_t)-1 : iconv_open("UTF-8", name);
+    e->kind = is_utf8(name) ? CHARSET_UTF8 : e->cd != (iconv_t)-1 ? CHARSET_ICONV : CHARSET_GUESS;
+    return e;
 }
 
 void charset_cache_free(struct charset_cache *c)
@@ -151,12 +152,19 @@ void charset_cache_delete(struct charset_cache *c)
 void charset_open(struct charset *c, struct charset_cache *cache, struct str name)
 {
     char clean[CHARSET_NAME + 1];
+    const struct charset_entry *e = NULL;
 
-    *c = (struct charset){ .kind = CHARSET_GUESS, .cd = (iconv_t)-1 };
-    if (!name.p) c->kind = CHARSET_UTF8;
-    else if (!clean_name(name, clean)) return;
-    else if (is_utf8(clean)) c->kind = CHARSET_UTF8;
-    else if ((c->cd = cached(cache, clean)) != (iconv_t)-1) c->kind = CHARSET_ICONV;
+    *c = (struct charset){ .kind = name.p ? CHARSET_GUESS : CHARSET_UTF8, .cd = (iconv_t)-1 };
+    if (!name.p) return;
+    for (unsigned i = 0; i < cache->n && !e; i++)
+        if (cache->entry[i].asked_n == name.n && memcmp(cache->entry[i].asked, name.p, name.n) == 0) e = &cache->entry[i];
+    if (!e) {
+        if (!clean_name(name, clean)) return;
+        e = cached(cache, clean, name);
+    }
+    c->kind = e->kind;
+    c->cd = e->cd;
+    if (c->kind == CHARSET_ICONV) iconv(c->cd, NULL, NULL, NULL, NULL);
 }
 
 static size_t convert(struct charset *c, struct buf *out, const char *in, size_t n)

@@ -51,8 +51,7 @@ static void base64_feed(struct transfer *t, struct buf *out, const char *in, siz
 
 /* ---- quoted-printable --------------------------------------------------------------------------------------------------- */
 
-/* 16: none. */
-static const unsigned char hex_value[256] = {
+const unsigned char hex_value[256] = {
 #define X 16
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, X, X, X, X, X, X,

@@ -9,7 +9,7 @@
 #include "base/xmalloc.h"
 #include "store/text_private.h"
 
-enum { INERT = 0x80, FOLDED_MOST = 14, JIS_ROWS = 8, JIS_CELLS = 94 };
+enum { INERT = 0x80, FOLDED_MOST = 14 };
 
 struct folded_character {
     unsigned char n;                 /* 0: not known */
@@ -18,6 +18,7 @@ struct folded_character {
 struct fold_table {
     char name[CHARSET_NAME + 1];
     enum { TABLE_NONE, TABLE_OCTETS, TABLE_JIS } kind;
+    struct rule_charset rules;
     struct folded_character of[JIS_ROWS * JIS_CELLS];      /* of octets from 0x80 on: the first 128; or of rows 1 to 8 of JIS X 0208 */
 };
 
@@ -80,8 +81,19 @@ const char *finder_find(const struct finder *f, const char *p, size_t n)
         for (size_t k = i; k < i + 2 * sizeof(vector); k++)
             if (is_here(f, p + k)) return p + k;
     }
+    while (i < places && places >= sizeof(vector)) {          /* the last 16 places may have been looked at */
+        if (i + sizeof(vector) > places) i = places - sizeof(vector);
+        vector a, b;
+        memcpy(&a, p + i + f->at[0], sizeof a);
+        memcpy(&b, p + i + f->at[1], sizeof b);
+        for (unsigned bits = top_bits((vector)((a | ignore[0]) == octet[0]) & (vector)((b | ignore[1]) == octet[1])); bits; bits &= bits - 1) {
+            const char *at = p + i + (unsigned)__builtin_ctz(bits);
+            if (is_here(f, at)) return at;
+        }
+        i += sizeof(vector);
+    }
     for (; i < places; i++)
-        if (is_here(f, p + i)) return p + i;
+        if (((unsigned char)p[i + f->at[0]] | ignore[0]) == octet[0] && is_here(f, p + i)) return p + i;
     return NULL;
 }
 
@@ -147,6 +159,7 @@ static bool make_octets(const struct text_needle *n, struct fold_table *t, struc
         const char octet = (char)c;
         if (!fold_one(n, charset, &octet, 1, c < 0x80 ? &ascii : &t->of[c - 0x80])) return false;
         if (c < 0x80 && (n->scratch->text.len != 1 || n->scratch->text.data[0] != octet)) return false;
+        if (c >= 0x80) t->rules.of[c - 0x80] = rule_of(n, t->of[c - 0x80].octets, t->of[c - 0x80].n);
     }
     return true;
 }
@@ -159,6 +172,7 @@ static void make_jis(const struct text_needle *n, struct fold_table *t, struct s
         const char text[] = { 27, '$', 'B', (char)(0x21 + i / JIS_CELLS), (char)(0x21 + i % JIS_CELLS), 27, '(', 'B' };
         if (!fold_one(n, charset, text, sizeof text, &t->of[i])
             || memmem(n->scratch->text.data, n->scratch->text.len, replaced, 3) != NULL) t->of[i].n = 0;
+        else t->rules.of[i] = rule_of(n, t->of[i].octets, t->of[i].n);
     }
 }
 
@@ -174,10 +188,13 @@ static const struct fold_table *table_of(const struct text_needle *n, struct str
     memcpy(t->name, charset.p, charset.n);
     if (str_ieq(charset, STR("iso-2022-jp"))) {
         t->kind = TABLE_JIS;
+        t->rules.kind = RULES_JIS;
         make_jis(n, t, charset);
     } else if (make_octets(n, t, charset)) {
         t->kind = TABLE_OCTETS;
+        t->rules.kind = RULES_OCTETS;
     }
+    rules_done(n, &t->rules);
     return t;
 }
 
@@ -187,6 +204,7 @@ void fold_tables_free(struct text_scratch *s)
     s->tables = 0;
     free(s->two);
     s->two = NULL;
+    rules_free(s);
 }
 
 /* ---- texts, reduced ------------------------------------------------------------------------------------------------------------ */
@@ -213,13 +231,6 @@ static void reduce_octets(const struct fold_table *t, struct buf *out, const cha
         }
         out->len += (size_t)(to - start);
     }
-}
-
-/* Octets of UTF-8 that are, or belong to, a character that folds to no ASCII: ends of characters, Cyrillic, ideographs and Hangul.
- * What is no UTF-8 is U+FFFD, which is none either. */
-static bool is_inert(unsigned char c)
-{
-    return (c >= 0x80 && c <= 0xbf) || (c >= 0xd0 && c <= 0xd3) || (c >= 0xe4 && c <= 0xe9) || c == 0xeb || c == 0xec;
 }
 
 /* A character of UTF-8, most often one of two octets, which are remembered. Returns its length. */
@@ -263,12 +274,6 @@ static void reduce_utf8(const struct text_needle *needle, struct buf *out, const
         out->len += (size_t)(to - start);
         if (i < n && (unsigned char)in[i] >= 0x80 && !is_inert((unsigned char)in[i])) i += reduce_any(needle, out, in + i, n - i);
     }
-}
-
-/* U+3041..U+30FF and ideographs: all of them are characters. */
-static bool is_inert_jis(unsigned row, unsigned cell)
-{
-    return (row >= 16 && row <= 46) || (row >= 48 && row <= 83) || (row == 4 && cell <= 83) || (row == 5 && cell <= 86);
 }
 
 /* Pairs of octets up to the escape. Returns where they end; 0: it cannot be told. */
@@ -321,12 +326,23 @@ int find_in_text(const struct text_needle *n, struct str charset, const char *p,
     const struct fold_table *t = c.kind == CHARSET_ICONV ? table_of(n, charset) : NULL;
     if (c.kind == CHARSET_ICONV && (!t || t->kind == TABLE_NONE)) return -1;
     if (ascii && t->kind == TABLE_OCTETS) return finder_find(&n->whole, p, len) != NULL;
+    if (rule_out(n, t ? &t->rules : NULL, false, p, len)) return 0;
     struct buf *out = &n->scratch->reduced;
     buf_clear(out);
     if (!t) reduce_utf8(n, out, p, len);
     else if (t->kind == TABLE_OCTETS) reduce_octets(t, out, p, len);
     else if (!reduce_jis(t, out, p, len)) return -1;
     return finder_find(&n->whole, out->data ? out->data : "", out->len) != NULL;
+}
+
+bool may_be_in_qp(const struct text_needle *n, struct str charset, const char *p, size_t len)
+{
+    struct charset c;
+
+    charset_open(&c, &n->scratch->charsets, charset);
+    const struct fold_table *t = c.kind == CHARSET_ICONV ? table_of(n, charset) : NULL;
+    if (c.kind == CHARSET_GUESS || (c.kind == CHARSET_ICONV && (!t || t->kind == TABLE_NONE))) return true;
+    return !rule_out(n, t ? &t->rules : NULL, true, p, len);
 }
 
 /* The longest run that unfolding, decoding and naming a field leave as it is, unless there are encoded words or other octets. */
@@ -362,11 +378,18 @@ bool text_needle_may_be(const struct text_needle *n, struct str fields)
 
 bool is_plain_header(const char *p, size_t n)
 {
-    const char *const end = p + n;
+    size_t i = 0;
 
-    if (!all_ascii(p, n) || octets_find(p, n, "=?", 2) != NULL) return false;
-    for (const char *cr = p; (cr = memchr(cr, '\r', (size_t)(end - cr))) != NULL; cr++)
-        if (cr + 1 == end || cr[1] != '\n') return false;
+    for (; i + sizeof(vector) < n; i += sizeof(vector)) {
+        vector v, next;
+        memcpy(&v, p + i, sizeof v);
+        memcpy(&next, p + i + 1, sizeof next);
+        if (top_bits(v | ((vector)(v == '=') & (vector)(next == '?')) | ((vector)(v == '\r') & (vector)(next != '\n')))) return false;
+    }
+    for (; i < n; i++) {
+        const char next = i + 1 < n ? p[i + 1] : '\0';
+        if ((unsigned char)p[i] >= 0x80 || (p[i] == '=' && next == '?') || (p[i] == '\r' && next != '\n')) return false;
+    }
     return true;
 }
 

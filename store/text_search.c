@@ -86,7 +86,9 @@ static int search_whole(const struct stream *s, const struct mime_part *p, struc
     if (!s->message.p || !s->needle->ascii || p->body_offset > s->message.n) return -1;
     text = (struct str){ s->message.p + p->body_offset, s->message.n - (size_t)p->body_offset };
     if (text.n > p->body_size) text.n = (size_t)p->body_size;
-    if (transfer_kind_of(p->encoding) != TRANSFER_NONE) {
+    const enum transfer_kind kind = transfer_kind_of(p->encoding);
+    if (kind == TRANSFER_QP && !may_be_in_qp(s->needle, charset, text.p, text.n)) return 0;
+    if (kind != TRANSFER_NONE) {
         buf_clear(decoded);
         text_decode_transfer(decoded, p->encoding, text);
         text = decoded->data ? buf_str(decoded) : STR("");

@@ -259,11 +259,42 @@ static void test_spaces(void **state)
     expect_spaced(" ", "", false, false);
 }
 
+/* What is ruled out without decoding must not be there: the streaming way, which decodes everything, says the same. */
+static void test_ruled_out(void **state)
+{
+    static const char *const charsets[] = { "utf-8", "iso-8859-1", "koi8-r", "iso-2022-jp", "utf-16", "shift_jis", "us-ascii", "no-such" };
+    static const char *const encodings[] = { "quoted-printable", "8bit" };
+    static const char body[] =
+        "caf=C3=A9 soft=\r\n break caf=E9 =\n=\nend n=61med =1B$B2q5D=1B(B x=1B$B#A#B=1B(Bz =E2=80=A6dots =C5=BCaba a=20b =E0=83=A9 =C3=\n"
+        "=A9q \xc3\xa9t\xe9 \xef\xbc\xa1\xef\xbc\xa2 =EF=BC=A1=EF=BC=A2 trailing  \nblank== =4 =\n";
+    static const char *const needles[] = { "cafe", "soft break", "softbreak", "named", "xab", "abz", "...dots", "zaba", "a b", "eq", "ab", "end n",
+        "trailing", "trailing\n", "blank=", "q", "e", "med ", "absent", "te\x01",
+        "a needle that is so long that nothing is ruled out because of it: 65 octets or more of ASCII" };
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof charsets / sizeof *charsets; i++) {
+        struct buf text = { 0 };
+        struct arena *a = arena_new();
+        buf_printf(&text, "Content-Type: text/plain; charset=%s\r\nContent-Transfer-Encoding: %s\r\n\r\n%s", charsets[i / 2], encodings[i % 2], body);
+        struct mime_parser *p = mime_parser_new(a);
+        mime_parser_feed(p, text.data, text.len);
+        const struct mime_part *root = mime_parser_finish(p);
+        for (size_t k = 0; k < sizeof needles / sizeof *needles; k++) {
+            struct memory m = { buf_str(&text), 50 };
+            struct text_needle *n = text_needle_new(COLLATE_CASEMAP, str_z(needles[k]));
+            assert_int_equal(text_search_in(root, n, false, buf_str(&text)), text_search(root, n, false, read_memory, &m));
+            text_needle_free(n);
+        }
+        arena_free(a);
+        buf_free(&text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_charsets), cmocka_unit_test(test_header), cmocka_unit_test(test_transfer),
         cmocka_unit_test(test_fold),     cmocka_unit_test(test_fold_all), cmocka_unit_test(test_search), cmocka_unit_test(test_needle), cmocka_unit_test(test_spaces),
+        cmocka_unit_test(test_ruled_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
