@@ -34,7 +34,8 @@ static const struct field_name {
 /* Is this the field of that name? Blanks before the colon (RFC 5322 section 4.5.8) are none to Dovecot either. */
 static bool has_name(const char *line, size_t n, const char *name, size_t length)
 {
-    if (n <= length || strncasecmp(line, name, length) != 0)
+    enum { CASE = 0x20 };
+    if (n <= length || (line[0] | CASE) != (name[0] | CASE) || (line[2] | CASE) != (name[2] | CASE) || strncasecmp(line, name, length) != 0)
         return false;
     while (length < n && (line[length] == ' ' || line[length] == '\t'))
         length++;

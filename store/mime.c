@@ -34,7 +34,6 @@ struct open_part {
 struct mime_parser {
     struct arena *arena;
     struct node *root;
-    struct open_part open[MIME_DEPTH];
     size_t depth;                   /* of open */
     size_t parts, boundaries;       /* made so far; on the stack */
     bool in_header, for_search, lf_is_crlf;
@@ -48,6 +47,8 @@ struct mime_parser {
     char last;                      /* octet before the next */
     bool keep_head;
     size_t head_size;
+    /* From here on as far as depth and head_size say; the rest is not set. */
+    struct open_part open[MIME_DEPTH];
     char head[HEAD_MAX];            /* first octets of the line */
 };
 
@@ -80,7 +81,8 @@ static void push(struct mime_parser *p, uint64_t offset, bool message)
 
 struct mime_parser *mime_parser_new(struct arena *a)
 {
-    struct mime_parser *p = xcalloc(1, sizeof *p);
+    struct mime_parser *p = xmalloc(sizeof *p);
+    memset(p, 0, offsetof(struct mime_parser, open));
     p->arena = a;
     push(p, 0, true);
     return p;

@@ -40,6 +40,37 @@ static void test_base64(void **state)
     decodes("base64", STR(""), STR(""));
 }
 
+/* Lines long enough for many octets at once: every value of a character, in every place, and octets that are none of the alphabet. */
+static void test_base64_lines(void **state)
+{
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    enum { OCTETS = 3 * 64 * 9 };
+    static unsigned char octets[OCTETS];
+    (void)state;
+    for (uint32_t i = 0, v = 1; i < OCTETS; i++, v = v * 1103515245U + 12345U)
+        octets[i] = (unsigned char)(v >> 16);
+    for (unsigned strange = 0; strange < 256; strange += strange < 0x30 || strange > 0x78 ? 1 : 5) {
+        struct buf text = { 0 };
+        const bool none = strchr(alphabet, (int)strange) == NULL && strange != '=';
+        for (size_t i = 0; i < OCTETS; i += 3) {
+            const unsigned v = (unsigned)octets[i] << 16 | (unsigned)octets[i + 1] << 8 | octets[i + 2];
+            if (i / 3 % 19 == 0) buf_puts(&text, "\r\n");
+            for (int shift = 18; shift >= 0; shift -= 6) {
+                buf_addc(&text, alphabet[v >> shift & 63]);
+                if (none && (i + (unsigned)shift) % 97 == 0) buf_addc(&text, (char)strange);
+            }
+        }
+        for (size_t step = 1; step <= text.len; step = step * 7 + 1) {
+            struct buf out = { 0 };
+            decode(&out, STR("base64"), buf_str(&text), step);
+            assert_int_equal(out.len, OCTETS);
+            assert_memory_equal(out.data, octets, OCTETS);
+            buf_free(&out);
+        }
+        buf_free(&text);
+    }
+}
+
 static void test_quoted_printable(void **state)
 {
     (void)state;
@@ -101,7 +132,7 @@ static void test_thread_root(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_base64), cmocka_unit_test(test_quoted_printable), cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_base64), cmocka_unit_test(test_base64_lines), cmocka_unit_test(test_quoted_printable), cmocka_unit_test(test_identity),
         cmocka_unit_test(test_line_ends), cmocka_unit_test(test_thread_root),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
