@@ -124,6 +124,12 @@ static const struct filter_row session[] = {
     { SYS_pread64, ALWAYS, 0, 0 }, { SYS_pwrite64, ALWAYS, 0, 0 }, { SYS_newfstatat, ALWAYS, 0, 0 }, { SYS_openat, ALWAYS, 0, 0 },
     { SYS_openat2, ALWAYS, 0, 0 }, { SYS_lseek, ALWAYS, 0, 0 }, { SYS_fcntl, ALWAYS, 0, 0 }, { SYS_flock, ALWAYS, 0, 0 },
     { SYS_fdatasync, ALWAYS, 0, 0 }, { SYS_fsync, ALWAYS, 0, 0 }, { SYS_fallocate, ALWAYS, 0, 0 }, { SYS_ftruncate, ALWAYS, 0, 0 },
+#ifdef SYS_sync_file_range
+    { SYS_sync_file_range, ALWAYS, 0, 0 },
+#endif
+#ifdef SYS_sync_file_range2
+    { SYS_sync_file_range2, ALWAYS, 0, 0 },
+#endif
     { SYS_fstatfs, ALWAYS, 0, 0 }, { SYS_statfs, ALWAYS, 0, 0 }, { SYS_getdents64, ALWAYS, 0, 0 }, { SYS_statx, ALWAYS, 0, 0 },
     { SYS_mmap, LACKS_ONE, 2, PROT_WRITE | PROT_EXEC }, { SYS_msync, ALWAYS, 0, 0 },
     { SYS_unlinkat, ALWAYS, 0, 0 }, { SYS_linkat, ALWAYS, 0, 0 }, { SYS_mkdirat, ALWAYS, 0, 0 }, { SYS_renameat2, ALWAYS, 0, 0 },
