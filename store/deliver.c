@@ -177,9 +177,9 @@ static int write_index(struct commit *c, struct store_error *e)
 {
     struct index_txn t;
     struct box_record now;
-    uint64_t end = UINT64_MAX;
+    const char *text = spool_view(&c->text, e);
     c->list = xcalloc(c->d->n + 1, sizeof *c->list);
-    if (mbox_scan(c->b->fd, c->first, c->d->store->settings->mboxo, take_new, c, &end, e) < 0)
+    if (text == NULL || mbox_scan_text(text, (size_t)c->text.size, c->first, c->d->store->settings->mboxo, take_new, c, e) < 0)
         return -1;
     if (c->n != c->d->n)
         return store_fail(e, STORE_CORRUPTION, 0, "%s: what was written reads otherwise", c->b->name.text);
