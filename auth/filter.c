@@ -127,6 +127,12 @@ static const struct filter_row session[] = {
     { SYS_fcntl, EQUALS, 1, F_GETLK }, { SYS_fcntl, EQUALS, 1, F_SETLK }, { SYS_fcntl, EQUALS, 1, F_SETLKW },     /* not F_SETOWN: it sends signals */
     { SYS_fcntl, EQUALS, 1, F_OFD_GETLK }, { SYS_fcntl, EQUALS, 1, F_OFD_SETLK }, { SYS_fcntl, EQUALS, 1, F_OFD_SETLKW },
     { SYS_fdatasync, ALWAYS, 0, 0 }, { SYS_fsync, ALWAYS, 0, 0 }, { SYS_fallocate, ALWAYS, 0, 0 }, { SYS_ftruncate, ALWAYS, 0, 0 },
+#ifdef SYS_sync_file_range
+    { SYS_sync_file_range, ALWAYS, 0, 0 },
+#endif
+#ifdef SYS_sync_file_range2
+    { SYS_sync_file_range2, ALWAYS, 0, 0 },
+#endif
     { SYS_fstatfs, ALWAYS, 0, 0 }, { SYS_statfs, ALWAYS, 0, 0 }, { SYS_getdents64, ALWAYS, 0, 0 }, { SYS_statx, ALWAYS, 0, 0 },
     { SYS_mmap, LACKS_ONE, 2, PROT_WRITE | PROT_EXEC }, { SYS_msync, ALWAYS, 0, 0 },
     { SYS_unlinkat, ALWAYS, 0, 0 }, { SYS_linkat, ALWAYS, 0, 0 }, { SYS_mkdirat, ALWAYS, 0, 0 }, { SYS_renameat2, ALWAYS, 0, 0 },

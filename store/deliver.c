@@ -121,15 +121,16 @@ static size_t base_edit(struct commit *c, struct mbox_edit *edit, char **line)
     *line = NULL;
     if (!(c->rec.bits & BOX_SEALED) || size == 0 || c->rec.base_last >= last)
         return 0;
+    char *old = xmalloc(size);
     *line = xmalloc(size);
     keywords_all(&names, &c->names);
-    if (pread(c->b->fd, *line, size, (off_t)c->rec.base_offset) == (ssize_t)size
-        && (meta_update_base(*line, size, c->rec.uidvalidity, last, buf_str(&names))
-            || meta_update_base(*line, size, c->rec.uidvalidity, last, STR("")))) {
-        *edit = (struct mbox_edit){ c->rec.base_offset, size, *line, size };
+    if (pread(c->b->fd, old, size, (off_t)c->rec.base_offset) == (ssize_t)size
+        && (meta_update_base(memcpy(*line, old, size), size, c->rec.uidvalidity, last, buf_str(&names))
+            || meta_update_base(memcpy(*line, old, size), size, c->rec.uidvalidity, last, STR("")))) {
+        n = mbox_edit_between(c->rec.base_offset, old, *line, size, edit);
         c->rec.base_last = last;
-        n = 1;
     }
+    free(old);
     buf_free(&names);
     return n;
 }
@@ -176,9 +177,9 @@ static int write_index(struct commit *c, struct store_error *e)
 {
     struct index_txn t;
     struct box_record now;
-    uint64_t end = UINT64_MAX;
+    const char *text = spool_view(&c->text, e);
     c->list = xcalloc(c->d->n + 1, sizeof *c->list);
-    if (mbox_scan(c->b->fd, c->first, c->d->store->settings->mboxo, take_new, c, &end, e) < 0)
+    if (text == NULL || mbox_scan_text(text, (size_t)c->text.size, c->first, c->d->store->settings->mboxo, take_new, c, e) < 0)
         return -1;
     if (c->n != c->d->n)
         return store_fail(e, STORE_CORRUPTION, 0, "%s: what was written reads otherwise", c->b->name.text);

@@ -113,24 +113,13 @@ static int write_stored(const struct parcel *p, const char *octets, struct meta_
     b->verbatim = p->verbatim;
     b->noeol = p->noeol;
     meta_replace(header, p->header_size, b, &start, &del, &ins, &block_at);
-    buf_add(out, octets, p->from_size);
-    buf_add(out, header, start);
-    buf_add(out, ins.data, ins.len);
-    buf_add(out, header + start + del, p->header_size - start - del);
-    buf_free(&ins);
-    const char *body = header + p->header_size;
-    const size_t n = (size_t)(p->size - p->from_size - p->header_size);
-    if (drain(out, text, n > 1 << 18, e) != 0)
-        return -1;
-    if (n > 1 << 18) {
-        if (spool_write(text, body, n, e) != 0)
-            return -1;
-    } else {
-        buf_add(out, body, n);
-    }
-    if (n > 0 ? body[n - 1] != '\n' : out->len > 0 && out->data[out->len - 1] != '\n')
+    const char *rest = header + start + del, *end = octets + p->size;
+    const int rc = drain(out, text, true, e) != 0 || spool_write(text, octets, p->from_size + start, e) != 0
+        || spool_write(text, ins.data, ins.len, e) != 0 || spool_write(text, rest, (size_t)(end - rest), e) != 0 ? -1 : 0;
+    if ((end > rest ? end[-1] : ins.len > 0 ? ins.data[ins.len - 1] : '\n') != '\n')
         buf_addc(out, '\n');
-    return 0;
+    buf_free(&ins);
+    return rc;
 }
 
 int parcel_write(struct parcel *p, const char *octets, struct meta_block *b, bool mboxo, struct buf *out, struct spool *text,

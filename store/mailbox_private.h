@@ -154,6 +154,8 @@ void plan_free(struct plan *p);
 void plan_block(const struct plan *p, const struct box_record *rec, const struct message_record *r, bool base,
                 struct meta_block *b, struct buf own[2]);
 void plan_edit(struct plan *p, uint64_t offset, uint64_t del, const char *ins, size_t n);
+/* The edit that makes `now` of the n octets `old` at offset, if they differ. */
+void plan_change(struct plan *p, uint64_t offset, const char *old, const char *now, size_t n);
 /* An entry that leaves r as it is, with its flags now in the file. */
 struct plan_entry *plan_entry(struct plan *p, const struct message_record *r);
 /* Gives message r (absolute offset) a block of ours: reads its header, adds edit and entry. */

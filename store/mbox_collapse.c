@@ -84,6 +84,8 @@ int rewrite_collapsed(int fd, const struct journal_slot *s, const struct journal
             return errno = err, err != 0 ? -1 : 1;
         if (fallocate(fd, FALLOC_FL_COLLAPSE_RANGE, (off_t)s->gap_start, (off_t)(s->gap_end - s->gap_start)) != 0)
             return errno == EINTR ? rewrite_collapsed(fd, s, piece, octets) : 2;
+        if (file_sync(fd) != 0)          /* were the blocks still there after a power cut, the octets would be in the wrong place */
+            return -1;
     }
     return file_write(fd, octets, (size_t)piece->n, piece->at) != 0 || file_sync(fd) != 0 ? -1 : 0;
 }

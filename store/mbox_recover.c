@@ -97,15 +97,13 @@ static int go_on(struct rewrite *w)
 static int recover_gap(struct mbox_journal *j, int fd, const struct journal_found *f, struct store_error *e)
 {
     struct rewrite w = { .j = j, .fd = fd, .e = e, .slot = f->slot, .dst = f->slot.gap_start, .src = f->slot.gap_end };
+    if (f->slot.list_count > 0 && f->edits == NULL)
+        return 0;                    /* the list and the first slot are synced together, before the file is touched: it was not */
     if (redo(fd, f, e) != 0)
         return -1;
-    if (f->edits != NULL) {
-        w.edits = f->edits;
-        w.edit_n = (size_t)f->slot.list_count;
-        w.done = (size_t)f->slot.done;
-    } else {
-        w.slot.list_count = w.slot.done = 0;
-    }
+    w.edits = f->edits;
+    w.edit_n = (size_t)f->slot.list_count;
+    w.done = (size_t)f->slot.done;
     return go_on(&w);
 }
 

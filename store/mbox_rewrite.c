@@ -52,6 +52,13 @@ static void tick(struct rewrite *w)
         w->tick(w->ctx);
 }
 
+/* The disk begins with octets that were written; the sync that counts comes at the end. */
+static void begin_writing(const struct rewrite *w, uint64_t from, uint64_t size)
+{
+    if (sync_file_range(w->fd, (off_t)from, (off_t)size, SYNC_FILE_RANGE_WRITE) != 0)
+        errno = 0;
+}
+
 /* ---- upwards: nothing ever moves up ------------------------------------------------------------------------------- */
 
 /* The step's octets to where they belong. As long as they go into what the newest slot calls the gap, it can do them again
@@ -73,6 +80,7 @@ static int flush_up(struct rewrite *w)
     }
     if (file_write(w->fd, w->step, w->n, w->dst) != 0)
         return failed(w);
+    begin_writing(w, w->dst, w->n);
     w->dst += w->n;
     w->n = 0;
     w->from = w->src;
@@ -166,18 +174,24 @@ static int pass_up(struct rewrite *w, const struct mbox_edit *edits, size_t n)
 
 /* ---- downwards: nothing ever moves down --------------------------------------------------------------------------- */
 
-/* The step's octets to `at`, known to the journal first with what the gap will be after it. */
-static int put_down(struct rewrite *w, uint64_t at, uint64_t gap_start)
+/* The step's octets, made of those from `from` to `to`, where the gap begins, to `at`. As long as they go into what the newest
+ * slot calls the gap they can be made again from their source. Else a new slot is due, as upwards: one that knows of the steps
+ * so far if the gap has room for this one, or one that has its octets and says what the gap will be after it. */
+static int put_down(struct rewrite *w, uint64_t at, uint64_t from, uint64_t to)
 {
     const struct journal_piece piece = { at, w->n };
     if (w->n == 0)
         return 0;
-    if (file_sync(w->fd) != 0)               /* the step before this one, whose slot but one is about to go */
-        return failed(w);
-    if (put(w, JOURNAL_GAP, gap_start, at, w->slot.size, &piece) != 0)
-        return -1;
+    if (at < w->slot.gap_start) {
+        if (file_sync(w->fd) != 0)           /* the steps before this one, which the new slot relies on */
+            return failed(w);
+        if ((at >= to ? put(w, JOURNAL_GAP, to, at + w->n, w->slot.size, NULL)
+                      : put(w, JOURNAL_GAP, from, at, w->slot.size, &piece)) != 0)
+            return -1;
+    }
     if (file_write(w->fd, w->step, w->n, at) != 0)
         return failed(w);
+    begin_writing(w, at, w->n);
     w->n = 0;
     tick(w);
     return 0;
@@ -194,7 +208,7 @@ static int move_down(struct rewrite *w, uint64_t from, uint64_t to)
         w->n = n;
         to -= n;
         w->dst -= n;
-        if (put_down(w, w->dst, to) != 0)
+        if (put_down(w, w->dst, to, to + n) != 0)
             return -1;
     }
     return 0;
@@ -222,10 +236,11 @@ static int gather_down(struct rewrite *w, size_t *left)
         (*left)--;
     }
     memmove(w->step, end - used, used);
+    const uint64_t to = w->src;
     w->n = used;
     w->dst -= used;
     w->src = from;
-    return put_down(w, w->dst, w->src);
+    return put_down(w, w->dst, from, to);
 }
 
 static int pass_down(struct rewrite *w, const struct mbox_edit *edits, size_t n, uint64_t size, uint64_t growth)
@@ -256,15 +271,6 @@ static int pass_down(struct rewrite *w, const struct mbox_edit *edits, size_t n,
 int rewrite_extend(struct rewrite *w, enum journal_state state, uint64_t size, uint64_t growth)
 {
     int err;
-    do
-        err = fallocate(w->fd, FALLOC_FL_KEEP_SIZE, (off_t)size, (off_t)growth) != 0 ? errno : 0;
-    while (err == EINTR);
-    if (err != 0 && err != EOPNOTSUPP) {
-        if (ftruncate(w->fd, (off_t)size) != 0)      /* gives back what was reserved */
-            return failed(w);
-        errno = err;
-        return failed(w);
-    }
     if (put(w, state, size, size + growth, size, NULL) != 0)
         return -1;
     do
@@ -272,10 +278,24 @@ int rewrite_extend(struct rewrite *w, enum journal_state state, uint64_t size, u
     while (err == EINTR);
     if (err == 0)
         return 0;
-    if (ftruncate(w->fd, (off_t)size) != 0)
+    if (ftruncate(w->fd, (off_t)size) != 0)          /* gives back what could be had: the slot then says nothing */
         return failed(w);
     errno = err;
     return failed(w);
+}
+
+/* A long text step by step, so that the disk has most of it when the last step is written. */
+static int write_long(const struct rewrite *w, const char *text, uint64_t n, uint64_t at)
+{
+    while (n > MBOX_STEP) {
+        if (file_write(w->fd, text, MBOX_STEP, at) != 0)
+            return -1;
+        begin_writing(w, at, MBOX_STEP);
+        text += MBOX_STEP;
+        at += MBOX_STEP;
+        n -= MBOX_STEP;
+    }
+    return file_write(w->fd, text, (size_t)n, at);
 }
 
 static int append(struct rewrite *w, const struct mbox_edit *edit)
@@ -285,8 +305,8 @@ static int append(struct rewrite *w, const struct mbox_edit *edit)
     w->slot.to_sum = journal_sum(0, edit->ins, (size_t)w->slot.to_size);
     if (rewrite_extend(w, nul ? JOURNAL_EXTENDING : JOURNAL_APPENDING, edit->offset, edit->n) != 0)
         return -1;
-    if ((nul && (file_write(w->fd, edit->ins + 1, edit->n - 1, edit->offset + 1) != 0 || file_sync(w->fd) != 0))
-        || file_write(w->fd, edit->ins, nul ? 1 : edit->n, edit->offset) != 0 || file_sync(w->fd) != 0) {
+    if ((nul && (write_long(w, edit->ins + 1, edit->n - 1, edit->offset + 1) != 0 || file_sync(w->fd) != 0))
+        || write_long(w, edit->ins, nul ? 1 : edit->n, edit->offset) != 0 || file_sync(w->fd) != 0) {
         const int err = errno;
         if (ftruncate(w->fd, (off_t)edit->offset) != 0)
             return failed(w);
@@ -294,6 +314,17 @@ static int append(struct rewrite *w, const struct mbox_edit *edit)
         return failed(w);
     }
     return 0;
+}
+
+bool mbox_edit_between(uint64_t offset, const char *old, const char *now, size_t n, struct mbox_edit *out)
+{
+    size_t first = 0;
+    while (first < n && old[first] == now[first])
+        first++;
+    while (n > first && old[n - 1] == now[n - 1])
+        n--;
+    *out = (struct mbox_edit){ offset + first, n - first, now + first, n - first };
+    return n > first;
 }
 
 /* ---- in place ----------------------------------------------------------------------------------------------------- */
@@ -352,10 +383,72 @@ static int torn_edits(struct rewrite *w, const struct mbox_edit *edits, size_t n
     return rc;
 }
 
+/* Edits close together are written with what lies between them. A page by itself costs the disk and the kernel as much as some
+ * NEAR octets of a long write do. */
+enum { NEAR = 32 << 10, PAGE = 4096 };
+
+static bool is_alone(const struct mbox_edit *edit)
+{
+    return edit->n == edit->del && !crosses(edit);
+}
+
+/* How many of the edits, beginning with the first, which stays within its sector, go into one window from *start to *end. */
+static size_t gather(const struct mbox_edit *edits, size_t n, uint64_t *start, uint64_t *end)
+{
+    size_t i = 0;
+    *start = *end = edits[0].offset / PAGE * PAGE;
+    for (; i < n && is_alone(&edits[i]); i++) {
+        const uint64_t to = edits[i].offset + edits[i].n;
+        if (i > 0 && (edits[i].offset - *end > NEAR || to - *start > MBOX_STEP))
+            break;
+        *end = to;
+    }
+    return i;
+}
+
+/* Octets [start, end) of the file are read, changed, and written again. */
+static int write_window(struct rewrite *w, char *window, const struct mbox_edit *edits, size_t n, uint64_t start, uint64_t end)
+{
+    const size_t size = (size_t)(end - start);
+    if (file_read(w->fd, window, size, start) != 0)
+        return failed(w);
+    for (size_t i = 0; i < n; i++)
+        memcpy(window + (edits[i].offset - start), edits[i].ins, edits[i].n);
+    if (file_write(w->fd, window, size, start) != 0)
+        return failed(w);
+    begin_writing(w, start, size);
+    tick(w);
+    return 0;
+}
+
+/* Those that no power cut can tear. 1: there were some, 0: none, -1. */
+static int whole_edits(struct rewrite *w, const struct mbox_edit *edits, size_t n)
+{
+    char *window = NULL;
+    int rc = 0;
+    for (size_t i = 0, count = 1; rc >= 0 && i < n; i += count) {
+        uint64_t start, end;
+        count = gather(edits + i, n - i, &start, &end);
+        if (count == 0) {
+            count = 1;
+            continue;
+        }
+        if (count > 1 && window == NULL && posix_memalign((void **)&window, PAGE, MBOX_STEP) != 0)
+            window = NULL;
+        rc = count > 1 && window != NULL ? write_window(w, window, edits + i, count, start, end)
+            : file_write(w->fd, edits[i].ins, edits[i].n, edits[i].offset) != 0 ? failed(w) : 0;
+        if (window == NULL)
+            count = 1;
+        rc = rc == 0 ? 1 : rc;
+    }
+    free(window);
+    return rc;
+}
+
 /* Edits that move nothing; the others are copied to *moving. */
 static int in_place(struct rewrite *w, const struct mbox_edit *edits, size_t n, struct mbox_edit *moving, size_t *count)
 {
-    bool any = false, torn = false;
+    bool torn = false;
     *count = 0;
     for (size_t i = 0; i < n; i++) {
         if (edits[i].n != edits[i].del) {
@@ -367,14 +460,10 @@ static int in_place(struct rewrite *w, const struct mbox_edit *edits, size_t n, 
     }
     if (torn && torn_edits(w, edits, n) != 0)
         return -1;
-    for (size_t i = 0; i < n; i++) {
-        if (edits[i].n != edits[i].del || crosses(&edits[i]))
-            continue;
-        if (file_write(w->fd, edits[i].ins, edits[i].n, edits[i].offset) != 0)
-            return failed(w);
-        any = true;
-    }
-    return any && *count == 0 && file_sync(w->fd) != 0 ? failed(w) : 0;
+    const int any = whole_edits(w, edits, n);
+    if (any < 0)
+        return -1;
+    return any > 0 && *count == 0 && file_sync(w->fd) != 0 ? failed(w) : 0;
 }
 
 /* ---- the whole ---------------------------------------------------------------------------------------------------- */
@@ -453,9 +542,11 @@ static int run(struct rewrite *w, const struct mbox_edit *edits, size_t n, struc
             return store_fail(w->e, STORE_LIMIT, 0, "a change of %zu octets is too large", edits[i].n);
     if (moves + torn > 0 && journal_begin(w->j, w->e) != 0)
         return -1;
-    w->step = xmalloc(MBOX_STEP);
+    w->step = torn > 0 ? xmalloc(MBOX_STEP) : NULL;
     int rc = in_place(w, edits, n, moving, &count);
     const bool at_end = rc == 0 && count == 1 && moving[0].offset == size && moving[0].del == 0;
+    if (w->step == NULL && count > 0 && !at_end)     /* an APPEND needs none, and so large a piece costs page faults */
+        w->step = xmalloc(MBOX_STEP);
     if (rc == 0 && count > 0)
         rc = move(w, moving, count, size);
     free(w->step);

@@ -20,6 +20,9 @@ struct mbox_edit {
     const char *ins;
     size_t n;
 };
+/* The edit that makes `now` of the n octets `old` at offset: from the first that differs to the last. What is left lies within a
+ * sector far more often, and needs no journal then. False: they are the same. */
+bool mbox_edit_between(uint64_t offset, const char *old, const char *now, size_t n, struct mbox_edit *out);
 #ifndef MBOX_STEP
 #define MBOX_STEP (1 << 20)      /* octets; tests make it smaller */
 #endif

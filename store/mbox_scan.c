@@ -20,7 +20,8 @@ enum { WINDOW = 1 << 20, FROM_MAX = 8192 };
 struct scan {
     int fd;
     bool mboxo, eof;
-    char *data;                      /* window: file octets [base, base+len) */
+    const char *data;                /* window: file octets [base, base+len) */
+    char *own;                       /* the same, where it can be filled; NULL: all is there */
     size_t cap, len, at;
     uint64_t base, limit;            /* limit: where the file ends for us */
     struct store_error *e;
@@ -37,19 +38,21 @@ struct body {
 /* Slides the window so that `at` is its start, and reads more, growing when it is full. 1 more came, 0 end of file. */
 static int fill(struct scan *s)
 {
+    if (s->own == NULL)
+        return 0;
     if (s->at > 0) {
-        memmove(s->data, s->data + s->at, s->len - s->at);
+        memmove(s->own, s->own + s->at, s->len - s->at);
         s->base += s->at;
         s->len -= s->at;
         s->at = 0;
     }
     if (s->len == s->cap) {
         s->cap *= 2;
-        s->data = xrealloc(s->data, s->cap);
+        s->data = s->own = xrealloc(s->own, s->cap);
     }
     const uint64_t from = s->base + s->len, left = s->limit > from ? s->limit - from : 0;
     const size_t room = s->cap - s->len;
-    const ssize_t got = pread(s->fd, s->data + s->len, left < room ? (size_t)left : room, (off_t)from);
+    const ssize_t got = pread(s->fd, s->own + s->len, left < room ? (size_t)left : room, (off_t)from);
     if (got < 0 && errno == EINTR)
         return 1;
     if (got < 0)
@@ -172,7 +175,7 @@ static int body_window(struct scan *s, struct body *b, size_t n)
 {
     size_t from = 0;                             /* searched so far */
     for (;;) {
-        char *p = s->data + s->at;
+        const char *p = s->data + s->at;
         const char *hit = from < n ? octets_find(p + from, n - from, "From ", 5) : NULL;
         if (hit == NULL)
             break;
@@ -336,12 +339,27 @@ static int scan_all(struct scan *s, int (*each)(void *ctx, const struct scanned 
     return 0;
 }
 
+/* No more than there is to be read, with an octet that sees the end. */
+static size_t window_for(uint64_t from, uint64_t end)
+{
+    const uint64_t n = end > from ? end - from : 0;
+    return n < FROM_MAX ? FROM_MAX : n < WINDOW ? (size_t)n + 1 : WINDOW;
+}
+
 int mbox_scan(int fd, uint64_t from, bool mboxo, int (*each)(void *ctx, const struct scanned *message), void *ctx,
               uint64_t *end, struct store_error *e)
 {
-    struct scan s = { .fd = fd, .mboxo = mboxo, .base = from, .limit = *end, .cap = WINDOW, .data = xmalloc(WINDOW), .e = e };
+    struct scan s = { .fd = fd, .mboxo = mboxo, .base = from, .limit = *end, .cap = window_for(from, *end), .e = e };
+    s.data = s.own = xmalloc(s.cap);
     const int rc = scan_all(&s, each, ctx);
     *end = s.base + s.at;
-    free(s.data);
+    free(s.own);
     return rc;
+}
+
+int mbox_scan_text(const char *octets, size_t n, uint64_t offset, bool mboxo, int (*each)(void *ctx, const struct scanned *message),
+                   void *ctx, struct store_error *e)
+{
+    struct scan s = { .fd = -1, .mboxo = mboxo, .eof = true, .data = octets, .len = n, .base = offset, .e = e };
+    return scan_all(&s, each, ctx);
 }

@@ -15,5 +15,8 @@ struct scanned {
  * message (a file that does not begin with a From_ line): STORE_CORRUPTION. -1 on failure. */
 int mbox_scan(int fd, uint64_t from, bool mboxo, int (*each)(void *ctx, const struct scanned *message), void *ctx,
               uint64_t *end, struct store_error *e);
+/* The same for n octets that are, or will be, the end of a file, at this offset of it. */
+int mbox_scan_text(const char *octets, size_t n, uint64_t offset, bool mboxo, int (*each)(void *ctx, const struct scanned *message),
+                   void *ctx, struct store_error *e);
 enum { MBOX_HEADER_MAX = 16 << 20 };   /* a header beyond this is cut: the rest counts as body */
 #endif

@@ -32,6 +32,13 @@ void plan_edit(struct plan *p, uint64_t offset, uint64_t del, const char *ins, s
     p->moves = p->moves || n != del;
 }
 
+void plan_change(struct plan *p, uint64_t offset, const char *old, const char *now, size_t n)
+{
+    struct mbox_edit edit;
+    if (mbox_edit_between(offset, old, now, n, &edit))
+        plan_edit(p, edit.offset, edit.del, edit.ins, edit.n);
+}
+
 /* Those whose names the plan has: one that a STORE adds meanwhile is written another time. */
 static uint64_t known_keywords(const struct plan *p)
 {

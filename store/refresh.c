@@ -560,7 +560,7 @@ static int update(struct box *b, struct box_record *out, struct store_error *e)
     return store_fail(e, STORE_INUSE, 0, "%s changes all the time", b->name.text);
 }
 
-/* The index, if it fits the file as it is now: 1, else 0. */
+/* The index, if it fits the file as it is now: 1, else 0. Whoever has the lock has looked at the journal already. */
 static int fits_already(struct box *b, struct box_record *rec, struct store_error *e)
 {
     struct stat st;
@@ -573,7 +573,7 @@ static int fits_already(struct box *b, struct box_record *rec, struct store_erro
         .mtime = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
         .ctime = (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec };
     return box_same_file(&now, &rec->file) && quoting_fits(b, rec)
-        && mbox_journal_pending(b->store->journal, b->fd) == MBOX_PENDING_NONE;
+        && (mbox_lock_held(b->lock) != MBOX_LOCK_NONE || mbox_journal_pending(b->store->journal, b->fd) == MBOX_PENDING_NONE);
 }
 
 int box_refresh(struct box *b, struct box_record *rec, struct store_error *e)

@@ -6,8 +6,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include "base/xmalloc.h"
+
+enum { SMALL = 1 << 20 };                /* octets that malloc gives; also of a piece on its way to the file */
 
 void spool_init(struct spool *s, int dirfd)
 {
@@ -21,13 +26,60 @@ static void unmap(struct spool *s)
     s->map = NULL;
 }
 
+static void free_memory(struct spool *s)
+{
+    if (s->cap > SMALL)
+        munmap(s->memory, s->cap);
+    else
+        free(s->memory);
+    s->memory = NULL;
+    s->cap = 0;
+}
+
 void spool_free(struct spool *s)
 {
     unmap(s);
-    buf_free(&s->memory);
+    free_memory(s);
+    s->len = 0;
     if (s->fd >= 0)
         close(s->fd);
     s->fd = -1;
+}
+
+/* Room for all that is kept in memory, in pages as large as the machine has: each costs a fault. */
+static char *map_large(void)
+{
+    char *at = mmap(NULL, SPOOL_MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED)
+        return NULL;
+    if (madvise(at, SPOOL_MEMORY, MADV_HUGEPAGE) != 0)
+        errno = 0;                       /* a kernel without them */
+    return at;
+}
+
+char *spool_room(struct spool *s, size_t n)
+{
+    if (s->fd >= 0 || n > SPOOL_MEMORY - s->len)
+        return NULL;
+    unmap(s);
+    if (s->len + n > s->cap) {
+        const size_t cap = s->len + n > SMALL ? SPOOL_MEMORY : s->len + n < 4096 ? 4096 : 2 * (s->len + n) > SMALL ? SMALL : 2 * (s->len + n);
+        char *now = cap > SMALL ? map_large() : xmalloc(cap);
+        if (now == NULL)
+            return NULL;
+        if (s->len > 0)
+            memcpy(now, s->memory, s->len);
+        free_memory(s);
+        s->memory = now;
+        s->cap = cap;
+    }
+    return s->memory + s->len;
+}
+
+void spool_grow(struct spool *s, size_t n)
+{
+    s->len += n;
+    s->size += n;
 }
 
 static int open_file(const struct spool *s)
@@ -56,39 +108,51 @@ static int write_fully(int fd, const char *p, size_t n, struct store_error *e)
     return 0;
 }
 
+/* What is in memory, to the end of the file. */
+static int flush(struct spool *s, struct store_error *e)
+{
+    const size_t n = s->len;
+    s->len = 0;
+    return n > 0 ? write_fully(s->fd, s->memory, n, e) : 0;
+}
+
 int spool_write(struct spool *s, const void *bytes, size_t n, struct store_error *e)
 {
-    unmap(s);
-    s->size += n;
-    if (s->fd < 0 && s->memory.len + n <= SPOOL_MEMORY) {
-        buf_add(&s->memory, bytes, n);
+    char *room = n > 0 ? spool_room(s, n) : NULL;
+    if (room != NULL) {
+        memcpy(room, bytes, n);
+        spool_grow(s, n);
         return 0;
     }
+    if (n == 0)
+        return 0;
+    unmap(s);
     if (s->fd < 0) {
         s->fd = open_file(s);
         if (s->fd < 0)
             return store_fail(e, STORE_IO, errno, "temporary file");
+        if (flush(s, e) != 0)
+            return -1;
+        free_memory(s);
+        s->memory = xmalloc(SMALL);
+        s->cap = SMALL;
     }
-    if (s->memory.len > 0 && write_fully(s->fd, s->memory.data, s->memory.len, e) != 0)
+    if (n > s->cap - s->len && flush(s, e) != 0)
         return -1;
-    buf_clear(&s->memory);
-    if (n >= 65536)
+    s->size += n;
+    if (n > s->cap)
         return write_fully(s->fd, bytes, n, e);
-    buf_add(&s->memory, bytes, n);
-    if (s->memory.len < 1 << 20)
-        return 0;
-    const int rc = write_fully(s->fd, s->memory.data, s->memory.len, e);
-    buf_clear(&s->memory);
-    return rc;
+    memcpy(s->memory + s->len, bytes, n);
+    s->len += n;
+    return 0;
 }
 
 const char *spool_view(struct spool *s, struct store_error *e)
 {
     if (s->fd < 0)
-        return s->memory.data != NULL ? s->memory.data : "";
-    if (s->memory.len > 0 && write_fully(s->fd, s->memory.data, s->memory.len, e) != 0)
+        return s->memory != NULL ? s->memory : "";
+    if (flush(s, e) != 0)
         return NULL;
-    buf_clear(&s->memory);
     if (s->map == NULL) {
         s->map_size = (size_t)s->size;
         s->map = mmap(NULL, s->map_size, PROT_READ, MAP_SHARED, s->fd, 0);

@@ -2,22 +2,25 @@
 #define STORE_SPOOL_H
 #include <stddef.h>
 #include <stdint.h>
-#include "base/buf.h"
 #include "store/store.h"
 
 /* Octets on their way: in memory while they are few, then in an unlinked temporary file. */
 struct spool {
-    struct buf memory;
+    char *memory;              /* len octets that are not in the file; room for cap */
+    size_t len, cap;
     int fd;                    /* -1 while in memory */
     int dirfd;                 /* where the file is made, or -1 for /tmp */
     uint64_t size;
     char *map;                 /* of the file, while viewed */
     size_t map_size;
 };
-enum { SPOOL_MEMORY = 4 << 20 };
+enum { SPOOL_MEMORY = 16 << 20 };
 void spool_init(struct spool *s, int dirfd);
 void spool_free(struct spool *s);
 int spool_write(struct spool *s, const void *bytes, size_t n, struct store_error *e);
+/* Where n octets can be put that spool_grow then counts; NULL: they must be written. */
+char *spool_room(struct spool *s, size_t n);
+void spool_grow(struct spool *s, size_t n);
 /* All of it, contiguous; valid until the next write. NULL on failure (an empty spool gives ""). */
 const char *spool_view(struct spool *s, struct store_error *e);
 #endif

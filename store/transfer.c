@@ -9,6 +9,7 @@
 
 #include "base/xmalloc.h"
 #include "store/deliver.h"
+#include "store/mbox_journal.h"
 
 /* ---- APPEND ------------------------------------------------------------------------------------------------------- */
 
@@ -81,7 +82,12 @@ static int take_octets(struct mailbox *m, struct delivery *d, const struct messa
 {
     char part[65536];
     uint64_t left = r->raw_size - r->tail, from = start;
-    while (left > 0) {
+    char *room = left <= SPOOL_MEMORY ? spool_room(&d->spool, (size_t)left) : NULL;
+    if (room != NULL && file_read(m->box.fd, room, (size_t)left, from) == 0) {
+        spool_grow(&d->spool, (size_t)left);
+        return 0;
+    }
+    while (left > 0) {                       /* also to say what is wrong */
         const ssize_t k = pread(m->box.fd, part, left < sizeof part ? (size_t)left : sizeof part, (off_t)from);
         if (k < 0 && errno == EINTR)
             continue;

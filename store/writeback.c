@@ -64,21 +64,22 @@ static bool has_base(const struct box_record *rec, const struct message_record *
         && rec->base_offset < r->offset + r->raw_size;
 }
 
-/* The block of r as it should be, if it fits the room it has; NULL if it does not. */
-static char *fit_block(struct work *w, const struct message_record *r)
+/* The block of r becomes what it should be, if that fits the room it has; false if it does not. */
+static bool fit_block(struct work *w, const struct message_record *r)
 {
     struct meta_block block;
     struct buf own[2] = { { 0 }, { 0 } };
-    char *text = xmalloc(r->block_size);
+    const size_t n = r->block_size;
+    const uint64_t at = r->offset + r->block_offset;
+    char *old = xmalloc(2 * n + 1), *now = old + n;
     plan_block(&w->plan, w->rec, r, has_base(w->rec, r), &block, own);
-    const ssize_t got = pread(w->b->fd, text, r->block_size, (off_t)(r->offset + r->block_offset));
-    if (got != r->block_size || !meta_update(text, r->block_size, &block)) {
-        free(text);
-        text = NULL;
-    }
+    const bool fits = pread(w->b->fd, old, n, (off_t)at) == (ssize_t)n && meta_update(memcpy(now, old, n), n, &block);
+    if (fits)
+        plan_change(&w->plan, at, old, now, n);
     buf_free(&own[0]);
     buf_free(&own[1]);
-    return text;
+    free(old);
+    return fits;
 }
 
 /* Takes the messages of a round. One without a block gets it if it has something to say, if its place moves anyway, if all are
@@ -152,13 +153,11 @@ static int plan_message(struct work *w, size_t i, struct store_error *e)
 {
     const struct message_record *r = &w->list[i];
     const bool base = (w->base && i == 0) || has_base(w->rec, r);
-    char *text = (r->bits & RECORD_BLOCK) && !(w->base && i == 0) ? fit_block(w, r) : NULL;
-    if (text == NULL && (r->bits & RECORD_BLOCK) && !is_dirty(r) && !base)
+    const bool fits = (r->bits & RECORD_BLOCK) && !(w->base && i == 0) && fit_block(w, r);
+    if (!fits && (r->bits & RECORD_BLOCK) && !is_dirty(r) && !base)
         return 0;                      /* Status: O is not worth it */
-    if (text == NULL)
+    if (!fits)
         return plan_header(&w->plan, w->b, w->rec, r, base, e);
-    plan_edit(&w->plan, r->offset + r->block_offset, r->block_size, text, r->block_size);
-    free(text);
     struct plan_entry *now = plan_entry(&w->plan, r);
     if (r->uid < w->rec->recent_uid)
         now->bits |= RECORD_OLD;
@@ -210,8 +209,8 @@ static int plan_base(struct work *w, struct store_error *e)
         grow_base(w, line, buf_str(&names));
     else if (!fits)
         fits = meta_update_base(now, rec->base_size, rec->uidvalidity, rec->uidnext - 1, STR(""));
-    if (fits && memcmp(line, now, rec->base_size) != 0)
-        plan_edit(&w->plan, rec->base_offset, rec->base_size, now, rec->base_size);
+    if (fits)
+        plan_change(&w->plan, rec->base_offset, line, now, rec->base_size);
     if (fits)
         rec->base_last = rec->uidnext - 1;
     buf_free(&names);
@@ -235,7 +234,7 @@ static int one_round(struct work *w, struct store_error *e)
     if (w->n > 0)
         w->start = w->list[w->n - 1].uid + 1;
     w->base = false;
-    return w->plan.edit_n == 0 ? 0 : plan_run(&w->plan, w->b, w->rec, e);
+    return w->plan.edit_n == 0 && w->plan.entry_n == 0 ? 0 : plan_run(&w->plan, w->b, w->rec, e);
 }
 
 static int checkpoint_locked(struct work *w, bool seal, struct store_error *e)
