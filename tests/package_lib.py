@@ -153,6 +153,14 @@ def mail_is_there(root, kept):
     assert os.path.isdir(root / f"/home/{USER}/.imapd")
 
 
+def is_program(root, path):
+    """The server, and the scripts among the examples."""
+    if path == "/usr/sbin/imapd":
+        return True
+    with open(root / path, "rb") as f:
+        return "/examples/" in path and f.read(2) == b"#!"
+
+
 def right_files(root):
     """Everything of the package is root's, and nobody else can write it; what must be there is."""
     listed = [x for x in root.run("dpkg", "-L", "mbox-imapd").splitlines() if x != "/."]
@@ -161,7 +169,7 @@ def right_files(root):
         assert (st.st_uid, st.st_gid) == (0, 0) or path.startswith("/var"), path
         assert stat.S_ISLNK(st.st_mode) or st.st_mode & 0o7022 == 0, (path, oct(st.st_mode))
         if stat.S_ISREG(st.st_mode):
-            assert stat.S_IMODE(st.st_mode) == (0o755 if path == "/usr/sbin/imapd" else 0o644), (path, oct(st.st_mode))
+            assert stat.S_IMODE(st.st_mode) == (0o755 if is_program(root, path) else 0o644), (path, oct(st.st_mode))
     for name in ("/usr/sbin/imapd", "/etc/imapd/imapd.conf", "/etc/xinetd.d/imap", "/etc/xinetd.d/imaps", "/etc/pam.d/imapd",
                  "/etc/apparmor.d/usr.sbin.imapd", "systemd/system/imapd.socket", "systemd/system/imaps@.service", "imapd-tls.so",
                  "imapd-gssapi.so", "imapd-oauth.so", "man8/imapd.8.gz", "man5/imapd.conf.5.gz", "README.Debian", "doc/mbox-imapd/copyright"):
