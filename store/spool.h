@@ -14,7 +14,7 @@ struct spool {
     char *map;                 /* of the file, while viewed */
     size_t map_size;
 };
-enum { SPOOL_MEMORY = 16 << 20 };
+enum { SPOOL_MEMORY = 12 << 20 };
 void spool_init(struct spool *s, int dirfd);
 void spool_free(struct spool *s);
 int spool_write(struct spool *s, const void *bytes, size_t n, struct store_error *e);

@@ -47,11 +47,16 @@ def context(ca=None, client=None, version=None):
     return c
 
 
-def start(place, config, *arguments, imapd=None):
-    """The client's socket, before any TLS, and the process."""
+def start(place, config, *arguments, imapd=None, small=False):
+    """The client's socket, before any TLS, and the process. small: the kernel keeps little of what is under way to the client."""
     listener = socket.create_server(("127.0.0.1", 0))
-    ours = socket.create_connection(listener.getsockname())
+    ours = socket.socket()
+    if small:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    ours.connect(listener.getsockname())
     other, _ = listener.accept()
+    if small:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     listener.close()
     with open(place.errors, "a") as errors:
         process = subprocess.Popen([imapd or IMAPD, "--config", config, *arguments], stdin=other, stdout=other, stderr=errors)
@@ -79,8 +84,8 @@ class Plain:
 class Tls:
     """implicit: --tls; else STARTTLS."""
 
-    def __init__(self, place, config, implicit=True, tls=None, name=None, session=None, imapd=None):
-        raw, self.process = start(place, config, *(["--tls"] if implicit else []), imapd=imapd)
+    def __init__(self, place, config, implicit=True, tls=None, name=None, session=None, imapd=None, small=False):
+        raw, self.process = start(place, config, *(["--tls"] if implicit else []), imapd=imapd, small=small)
         self.raw, self.implicit, self.tags = raw, implicit, 0
         try:
             if not implicit:

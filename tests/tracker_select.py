@@ -49,7 +49,7 @@ def select(s, rng, box, verb='SELECT', cache=None, condstore=False):
         text += ' (CONDSTORE)'
         s.cond = True
     elif cache:
-        text += ' (QRESYNC (%d %d%s))' % (cache.validity, cache.highest, known_part(cache, rng))
+        text += ' (QRESYNC (%d %d%s))' % (cache.validity, cache.highest, known_part(cache, rng, s.uidonly))
     s.closing, s.target = closing, box
     if not must:
         s.forget()
@@ -90,14 +90,14 @@ def select(s, rng, box, verb='SELECT', cache=None, condstore=False):
     return r
 
 
-def known_part(cache, rng):
-    """The optional parameters: known UIDs, and a match of numbers and UIDs."""
+def known_part(cache, rng, uidonly):
+    """The optional parameters: known UIDs, and a match of numbers and UIDs, which UIDONLY does not have."""
     uids = sorted(cache.messages)
     way = rng.randrange(3)
     if way == 0 or not uids:
         return ''
     known = ' ' + set_of(uids) if rng.random() < 0.5 else ' 1:%d' % uids[-1]
-    if way == 1 or not cache.full:
+    if way == 1 or uidonly or not cache.full:
         return known
     picks = sorted({len(uids) - 1 - (len(uids) >> i) // 2 for i in range(8)} - {-1})
     return known + ' (%s %s)' % (','.join(str(i + 1) for i in picks), ','.join(str(uids[i]) for i in picks))
