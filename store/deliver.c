@@ -283,6 +283,7 @@ static bool number(struct commit *c)
 static int prepare(struct commit *c, struct store_error *e)
 {
     spool_init(&c->text, c->d->store->index_dirfd);
+    c->text.most = c->d->spool.most;
     if (!number(c))
         return store_fail(e, STORE_LIMIT, 0, "%s has used up its UIDs", c->b->name.text);
     return load_names(c, e) != 0 || write_text(c, e) != 0 ? -1 : 0;

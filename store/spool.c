@@ -16,7 +16,7 @@ enum { SMALL = 1 << 20 };                /* octets that malloc gives; also of a 
 
 void spool_init(struct spool *s, int dirfd)
 {
-    *s = (struct spool){ .fd = -1, .dirfd = dirfd };
+    *s = (struct spool){ .fd = -1, .dirfd = dirfd, .most = SPOOL_MEMORY };
 }
 
 static void unmap(struct spool *s)
@@ -47,24 +47,24 @@ void spool_free(struct spool *s)
 }
 
 /* Room for all that is kept in memory, in pages as large as the machine has: each costs a fault. */
-static char *map_large(void)
+static char *map_large(size_t most)
 {
-    char *at = mmap(NULL, SPOOL_MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *at = mmap(NULL, most, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED)
         return NULL;
-    if (madvise(at, SPOOL_MEMORY, MADV_HUGEPAGE) != 0)
+    if (madvise(at, most, MADV_HUGEPAGE) != 0)
         errno = 0;                       /* a kernel without them */
     return at;
 }
 
 char *spool_room(struct spool *s, size_t n)
 {
-    if (s->fd >= 0 || n > SPOOL_MEMORY - s->len)
+    if (s->fd >= 0 || n > s->most - s->len)
         return NULL;
     unmap(s);
     if (s->len + n > s->cap) {
-        const size_t cap = s->len + n > SMALL ? SPOOL_MEMORY : s->len + n < 4096 ? 4096 : 2 * (s->len + n) > SMALL ? SMALL : 2 * (s->len + n);
-        char *now = cap > SMALL ? map_large() : xmalloc(cap);
+        const size_t cap = s->len + n > SMALL ? s->most : s->len + n < 4096 ? 4096 : 2 * (s->len + n) > SMALL ? SMALL : 2 * (s->len + n);
+        char *now = cap > SMALL ? map_large(s->most) : xmalloc(cap);
         if (now == NULL)
             return NULL;
         if (s->len > 0)

@@ -8,13 +8,14 @@
 struct spool {
     char *memory;              /* len octets that are not in the file; room for cap */
     size_t len, cap;
+    size_t most;               /* octets kept in memory, at most: SPOOL_MEMORY; can be set before the first are written */
     int fd;                    /* -1 while in memory */
     int dirfd;                 /* where the file is made, or -1 for /tmp */
     uint64_t size;
     char *map;                 /* of the file, while viewed */
     size_t map_size;
 };
-enum { SPOOL_MEMORY = 12 << 20 };
+enum { SPOOL_MEMORY = 4 << 20, SPOOL_COPY = 12 << 20 };
 void spool_init(struct spool *s, int dirfd);
 void spool_free(struct spool *s);
 int spool_write(struct spool *s, const void *bytes, size_t n, struct store_error *e);

@@ -82,7 +82,7 @@ static int take_octets(struct mailbox *m, struct delivery *d, const struct messa
 {
     char part[65536];
     uint64_t left = r->raw_size - r->tail, from = start;
-    char *room = left <= SPOOL_MEMORY ? spool_room(&d->spool, (size_t)left) : NULL;
+    char *room = left <= d->spool.most ? spool_room(&d->spool, (size_t)left) : NULL;
     if (room != NULL && file_read(m->box.fd, room, (size_t)left, from) == 0) {
         spool_grow(&d->spool, (size_t)left);
         return 0;
@@ -196,6 +196,7 @@ int mailbox_copy(struct mailbox *m, const uint32_t *seqs, size_t n, const struct
     if (!to->inbox && !((there = names_look(m->box.store->names, to, e != NULL ? e : &own)) & NAME_SELECTABLE))
         return there == 0 ? -1 : store_fail(e, STORE_CANNOT, 0, "%s is a directory", to->text);
     delivery_init(&d, m->box.store, to);
+    d.spool.most = SPOOL_COPY;             /* of messages that are here already */
     uint32_t *uids = xreallocarray(NULL, n + 1, sizeof *uids);
     int rc = delivery_collect(&d, m, seqs, n, uids, count, e);
     if (rc == 0 && *count > 0)
