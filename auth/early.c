@@ -12,27 +12,22 @@
 #include "auth/hash.h"
 #include "auth/nsswitch.h"
 
-static bool is(const char *word, size_t n, const char *what)
-{
-    return n == strlen(what) && memcmp(word, what, n) == 0;
-}
-
 /* "files", "compat" and "dns" are in the C library, or rare. "systemd" is asked for nobody who is in /etc/passwd, if it knows no groups. */
-static void load_module(const char *name, size_t n)
+static bool load_module(void *ctx, const char *name, size_t n)
 {
     enum { LONGEST = 32 };
     char path[LONGEST + sizeof "libnss_.so.2"];
-    if (n > LONGEST || is(name, n, "files") || is(name, n, "compat") || is(name, n, "dns") || (is(name, n, "systemd") && !nsswitch_systemd_knows()))
-        return;
+    bool *systemd = ctx;                 /* was met: once is enough, it is looked for in many places */
+    if (n > LONGEST || name[0] == '[' || nsswitch_is(name, n, "files") || nsswitch_is(name, n, "compat") || nsswitch_is(name, n, "dns"))
+        return true;
+    if (nsswitch_is(name, n, "systemd")) {
+        const bool again = *systemd;
+        *systemd = true;
+        if (again || !nsswitch_systemd_knows())
+            return true;
+    }
     snprintf(path, sizeof path, "libnss_%.*s.so.2", (int)n, name);
     (void)dlopen(path, RTLD_NOW | RTLD_LOCAL);
-}
-
-static bool take(void *ctx, const char *word, size_t n)
-{
-    (void)ctx;
-    if (word[0] != '[')
-        load_module(word, n);
     return true;
 }
 
@@ -40,10 +35,11 @@ static void load_users(void)
 {
     static const char *const databases[] = { "passwd", "group", "initgroups", "shadow" };
     char line[512];
+    bool systemd = false;
     FILE *f = fopen("/etc/nsswitch.conf", "re");
     while (f != NULL && fgets(line, sizeof line, f) != NULL)
         for (size_t i = 0; i < sizeof databases / sizeof databases[0]; i++)
-            (void)nsswitch_line(line, databases[i], take, NULL);
+            (void)nsswitch_line(line, databases[i], load_module, &systemd);
     if (f != NULL)
         fclose(f);
     (void)getpwnam("root");

@@ -11,6 +11,11 @@
 #include <stdio.h>
 #include <string.h>
 
+bool nsswitch_is(const char *word, size_t n, const char *what)
+{
+    return n == strlen(what) && memcmp(word, what, n) == 0;
+}
+
 bool nsswitch_line(const char *line, const char *database, nsswitch_word *take, void *ctx)
 {
     const size_t n = strlen(database);
@@ -58,11 +63,6 @@ bool nsswitch_systemd_knows(void)
     return false;
 }
 
-static bool is(const char *word, size_t n, const char *what)
-{
-    return n == strlen(what) && memcmp(word, what, n) == 0;
-}
-
 struct group_sources {
     bool files, others;
 };
@@ -71,9 +71,9 @@ struct group_sources {
 static bool take_group_source(void *ctx, const char *word, size_t n)
 {
     struct group_sources *g = ctx;
-    if (is(word, n, "files"))
+    if (nsswitch_is(word, n, "files"))
         g->files = true;
-    else if (!is(word, n, "[SUCCESS=merge]") && (!is(word, n, "systemd") || nsswitch_systemd_knows()))
+    else if (!nsswitch_is(word, n, "[SUCCESS=merge]") && (!nsswitch_is(word, n, "systemd") || nsswitch_systemd_knows()))
         g->others = true;
     return !g->others;
 }

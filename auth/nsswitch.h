@@ -9,6 +9,9 @@
  * False: go on no further. */
 typedef bool nsswitch_word(void *ctx, const char *word, size_t n);
 
+/* Is the word of n octets this one? */
+bool nsswitch_is(const char *word, size_t n, const char *what);
+
 /* Takes a line's words in order, if it is the database's ("group"). True: it is. Looks at nothing else; any octets may come. */
 bool nsswitch_line(const char *line, const char *database, nsswitch_word *take, void *ctx);
 

@@ -181,8 +181,8 @@ static void map_at_once(void *p, size_t n)
 #ifdef MADV_POPULATE_WRITE
     enum { PAGE = 4096, FEW = 16 * PAGE };
     const uintptr_t from = ((uintptr_t)p + PAGE - 1) & ~(uintptr_t)(PAGE - 1), to = ((uintptr_t)p + n) & ~(uintptr_t)(PAGE - 1);
-    if (n >= FEW && madvise((void *)from, to - from, MADV_POPULATE_WRITE) != 0)
-        errno = 0;                       /* a kernel without it, or with larger pages */
+    if (n >= FEW)
+        (void)madvise((void *)from, to - from, MADV_POPULATE_WRITE);     /* fails on a kernel without it: then there are the faults */
 #else
     (void)p;
     (void)n;
