@@ -264,6 +264,7 @@ int filter_warm(void)
     static const struct filter_row more[] = {
         { SYS_shutdown, ALWAYS, 0, 0 }, { SYS_accept4, ALWAYS, 0, 0 }, { SYS_listen, ALWAYS, 0, 0 }, { SYS_getsockopt, ALWAYS, 0, 0 },
         { SYS_recvmsg, ALWAYS, 0, 0 }, { SYS_dup3, ALWAYS, 0, 0 }, { SYS_rt_sigaction, ALWAYS, 0, 0 }, { SYS_prlimit64, ALWAYS, 0, 0 },
+        { SYS_pipe2, ALWAYS, 0, 0 },
 #ifdef SYS_dup2
         { SYS_dup2, ALWAYS, 0, 0 },
 #endif

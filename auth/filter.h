@@ -9,7 +9,7 @@
 int filter_greeter(void);
 /* For the TLS relay: besides that, shut down one direction of a socket that it has. */
 int filter_relay(void);
-/* For a warm relay: besides that, accept, be handed descriptors, fork, and confine itself further. */
+/* For a warm relay: besides that, accept, be handed descriptors, make pipes, fork, and confine itself further. */
 int filter_warm(void);
 /* For the locker: besides that, in directories that it has open, create a file that does not exist yet, link, rename, remove,
  * stat and touch; it can open nothing that exists. */

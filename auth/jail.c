@@ -146,6 +146,11 @@ static int install_filter(enum jail_kind kind)
     return kind == JAIL_RELAY ? filter_relay() : kind == JAIL_WARM ? filter_warm() : filter_greeter();
 }
 
+void jail_name(const char *name)
+{
+    (void)prctl(PR_SET_NAME, name, 0, 0, 0);
+}
+
 int jail_enter(const struct config *c, enum jail_kind kind)
 {
     static const char *const names[] = { "imapd-greeter", "imapd-sasl", "imapd-tls", "imapd-tls-warm" };
@@ -160,7 +165,7 @@ int jail_enter(const struct config *c, enum jail_kind kind)
         log_error("cannot become greeter-user %s (%lu): %s", c->greeter_user, (unsigned long)ids.uid, strerror(errno));
         return -1;
     }
-    (void)prctl(PR_SET_NAME, names[kind], 0, 0, 0);
+    jail_name(names[kind]);
     if (limit_all(kind) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
         (kind <= JAIL_MECHANISM && prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0) != 0) || install_filter(kind) != 0) {
         log_error("cannot confine %s: %s", names[kind], strerror(errno));
@@ -172,6 +177,6 @@ int jail_enter(const struct config *c, enum jail_kind kind)
 
 int jail_narrow(void)
 {
-    (void)prctl(PR_SET_NAME, "imapd-tls", 0, 0, 0);
+    jail_name("imapd-tls");
     return limit(RLIMIT_NPROC, 0) == 0 && limit(RLIMIT_NOFILE, 3) == 0 && filter_relay() == 0 ? 0 : -1;
 }

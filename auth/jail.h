@@ -11,6 +11,8 @@ enum jail_kind { JAIL_GREETER, JAIL_MECHANISM, JAIL_RELAY, JAIL_WARM };
  * filter_relay. Open descriptors stay, but for the log's.
  * 0, or -1 (logged): the process must end then. */
 int jail_enter(const struct config *c, enum jail_kind kind);
+/* What ps shows a confined process as, at most 15 octets. */
+void jail_name(const char *name);
 /* In a child of JAIL_WARM: from now on JAIL_RELAY. 0 or -1. */
 int jail_narrow(void);
 #endif

@@ -27,6 +27,7 @@
 #include "auth/module.h"
 #include "base/compat.h"
 #include "base/log.h"
+#include "base/pages.h"
 
 enum { HASH = SHA256_DIGEST_LENGTH, ANSWER = 1000 };
 
@@ -156,7 +157,10 @@ struct warm {
     warm_serve *serve;
 };
 
-/* A child for one connection. */
+/* What a spare tells the warm relay when it is none any more. */
+enum { TAKEN = 'y', OUT_OF_DATE = 'o' };
+
+/* A child for one connection, made before there is one: no client waits for the fork, nor for the pages that it gets. */
 static _Noreturn void connection(const struct warm *w, const int fds[WARM_FDS], int control)
 {
     close(w->listener);
@@ -171,39 +175,73 @@ static _Noreturn void connection(const struct warm *w, const int fds[WARM_FDS], 
     _exit(0);
 }
 
-/* One connection of a monitor. False: the relay is out of date. */
-static bool one(const struct warm *w)
+/* Waits for a monitor, or until the warm relay is gone: then nobody reads at the other end of parent. */
+static int await(const struct warm *w, int parent)
+{
+    struct pollfd wait[] = { { .fd = w->listener, .events = POLLIN }, { .fd = parent, .events = 0 } };
+    while (poll(wait, 2, -1) < 0)
+        if (errno != EINTR)
+            _exit(1);
+    if (wait[1].revents != 0)
+        _exit(0);
+    return accept4(w->listener, NULL, NULL, SOCK_CLOEXEC);
+}
+
+static _Noreturn void spare(const struct warm *w, int parent)
 {
     int fds[WARM_FDS];
     bool same = true;
-    const int control = accept4(w->listener, NULL, NULL, SOCK_CLOEXEC);
-    if (control < 0)
-        return true;
-    if (take(control, w->own, fds, &same)) {
-        if (same && fork() == 0)
+    jail_name("imapd-tls-spare");
+    pages_own();
+    for (;;) {
+        const int control = await(w, parent);
+        const bool got = control >= 0 && take(control, w->own, fds, &same);
+        const char word = same ? TAKEN : OUT_OF_DATE;
+        if (got && write(parent, &word, 1) == 1 && same) {
+            close(parent);
             connection(w, fds, control);
-        for (int i = 0; i < WARM_FDS; i++)
-            close(fds[i]);
+        }
+        if (got)
+            _exit(0);
+        if (control >= 0)
+            close(control);
     }
-    close(control);
-    return same;
+}
+
+/* Makes a spare; the descriptor that its word comes from, or -1. */
+static int make_spare(const struct warm *w)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return -1;
+    const pid_t pid = fork();
+    if (pid == 0) {
+        close(ends[0]);
+        spare(w, ends[1]);
+    }
+    close(ends[1]);
+    if (pid > 0)
+        return ends[0];
+    close(ends[0]);
+    return -1;
 }
 
 static _Noreturn void stay(struct warm *w, const struct config *c)
 {
-    char err[TLS_ERROR_MAX] = "";
+    char err[TLS_ERROR_MAX] = "", word = TAKEN;
     w->tls = module_symbol("imapd-tls.so", "imapd_tls");
     w->state = w->tls != NULL ? w->tls->load(c, err) : NULL;
     if (w->state == NULL || jail_enter(c, JAIL_WARM) != 0)
         _exit(1);                                  /* the relay of the connection says why */
     w->tls->rehearse(w->state);
-    struct pollfd wait = { .fd = w->listener, .events = POLLIN };
     const int linger = c->tls_linger < 1000000 ? (int)c->tls_linger * 1000 : 1000000000;
     if (listen(w->listener, 64) != 0)
         _exit(1);
-    while (poll(&wait, 1, linger) == 1)
-        if (!one(w))
-            break;
+    for (int fd; word == TAKEN && (fd = make_spare(w)) >= 0; close(fd)) {
+        struct pollfd wait = { .fd = fd, .events = POLLIN };
+        if (poll(&wait, 1, linger) != 1 || read(fd, &word, 1) != 1)
+            break;                                 /* its end of the pipe closes as it ends: the spare ends, too */
+    }
     _exit(0);
 }
 

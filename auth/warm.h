@@ -4,7 +4,7 @@
 #include "base/config.h"
 
 /* A warm relay: loading OpenSSL and a key costs several times as much as a handshake, so a relay that has loaded them and is
- * confined stays for tls-linger seconds after its last use, and forks for each connection that a monitor hands to it. It is no daemon:
+ * confined stays for tls-linger seconds after its last use. It keeps a fork of itself in reserve, to which a monitor hands a connection. It is no daemon:
  * nobody starts it, nobody misses it, it ends by itself, and one whose certificates or settings have changed since is not used. */
 enum { WARM_FDS = 4 };
 /* Hands these descriptors (in, out, plain, talk) to a warm relay that was made from the same settings and files. 0: it has them;

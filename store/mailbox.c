@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/pages.h"
 #include "base/xmalloc.h"
 #include "store/mailbox_private.h"
 
@@ -174,27 +175,12 @@ uint32_t view_recent(const struct mailbox *m)
     return n;
 }
 
-/* Has the n octets at p mapped by one call: they are written next, and a fault for each of their pages is most of what opening a
- * large mailbox would take. */
-static void map_at_once(void *p, size_t n)
-{
-#ifdef MADV_POPULATE_WRITE
-    enum { PAGE = 4096, FEW = 16 * PAGE };
-    const uintptr_t from = ((uintptr_t)p + PAGE - 1) & ~(uintptr_t)(PAGE - 1), to = ((uintptr_t)p + n) & ~(uintptr_t)(PAGE - 1);
-    if (n >= FEW)
-        (void)madvise((void *)from, to - from, MADV_POPULATE_WRITE);     /* fails on a kernel without it: then there are the faults */
-#else
-    (void)p;
-    (void)n;
-#endif
-}
-
 int view_add_uids(struct mailbox *m, uint32_t from, struct store_error *e)
 {
     if (m->rec.exists > m->capacity - m->exists) {
         m->capacity = m->exists + m->rec.exists + (m->exists > 0 ? 256 : 0);
         m->uids = xreallocarray(m->uids, m->capacity, sizeof *m->uids);
-        map_at_once(m->uids + m->exists, (m->capacity - m->exists) * sizeof *m->uids);
+        pages_map(m->uids + m->exists, (m->capacity - m->exists) * sizeof *m->uids);
     }
     for (uint32_t c = 0; c < m->rec.chunk_count; c++) {
         const struct chunk_info *info = &m->infos[c];

@@ -1,0 +1,62 @@
+/*
+ * madvise(2) of memory that is about to be used.
+ */
+#include "base/pages.h"
+
+#include <link.h>
+#include <malloc.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { PAGE = 4096, FEW = 16 * PAGE };
+
+#ifndef MADV_POPULATE_WRITE
+enum { MADV_POPULATE_READ = 22, MADV_POPULATE_WRITE = 23 };
+#endif
+
+/* Only whole pages. Where one cannot be had that way the call ends, and what comes after it has its faults. */
+static void populate(uintptr_t from, uintptr_t to, int how)
+{
+    from = (from + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
+    to &= ~(uintptr_t)(PAGE - 1);
+    if (from < to)
+        (void)madvise((void *)from, to - from, how);
+}
+
+void pages_map(void *p, size_t n)
+{
+    if (n >= FEW)
+        populate((uintptr_t)p, (uintptr_t)p + n, MADV_POPULATE_WRITE);
+}
+
+/* A library's segments: what can be written, after the part of it that the loader made read-only again, and the code. */
+static int own_library(struct dl_phdr_info *info, size_t size, void *ctx)
+{
+    (void)size;
+    (void)ctx;
+    uintptr_t constant = 0;
+    for (int i = 0; i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_type == PT_GNU_RELRO)
+            constant = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr + info->dlpi_phdr[i].p_memsz;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *h = &info->dlpi_phdr[i];
+        const uintptr_t from = info->dlpi_addr + h->p_vaddr, to = from + h->p_memsz;
+        if (h->p_type != PT_LOAD)
+            continue;
+        if ((h->p_flags & PF_W) == 0)
+            populate(from & ~(uintptr_t)(PAGE - 1), to + PAGE - 1, MADV_POPULATE_READ);
+        else
+            populate((from < constant && constant <= to ? constant : from) & ~(uintptr_t)(PAGE - 1), to + PAGE - 1, MADV_POPULATE_WRITE);
+    }
+    return 0;
+}
+
+void pages_own(void)
+{
+#ifdef __GLIBC__
+    const uintptr_t end = (uintptr_t)sbrk(0);
+    populate(end - mallinfo2().arena, end, MADV_POPULATE_WRITE);
+#endif
+    (void)dl_iterate_phdr(own_library, NULL);
+}

@@ -1,0 +1,12 @@
+#ifndef BASE_PAGES_H
+#define BASE_PAGES_H
+#include <stddef.h>
+
+/* Pages that are about to be written are mapped by one call: a fault for each of them costs several times as much. Where the kernel has
+ * no such call (Linux before 5.14), the faults come, and nothing else changes. */
+
+/* The whole pages among the n octets at p. Not worth it for a few. */
+void pages_map(void *p, size_t n);
+/* In a child that was forked in advance: the parent's heap and the writable data of its libraries become the child's own. */
+void pages_own(void);
+#endif
