@@ -26,10 +26,6 @@ bool parse_charset(struct session *s, struct parse *p, struct str *charset, enum
         *outcome = say(s, OUTCOME_BAD, NULL, "No CHARSET once UTF8=ACCEPT is enabled");
         return false;
     }
-    if (!text_charset_known(*charset)) {
-        *outcome = say(s, OUTCOME_NO, "BADCHARSET (US-ASCII UTF-8)", "Unknown charset");
-        return false;
-    }
     return true;
 }
 

@@ -50,10 +50,6 @@ static bool parse_search_criteria(struct session *s, struct parse *p, const char
         *outcome = bad_arguments(s, usage);
         return false;
     }
-    if (!text_charset_known(out->charset)) {
-        *outcome = say(s, OUTCOME_NO, "BADCHARSET (US-ASCII UTF-8)", "Unknown charset");
-        return false;
-    }
     out->keys = (struct str){ p->at, (size_t)(p->end - p->at) };
     return search_parse(s, p, out->charset, &out->program, outcome);
 }

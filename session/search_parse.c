@@ -46,6 +46,7 @@ struct searching {
     struct session *s;
     struct parse *p;
     struct str charset;
+    bool charset_known;
     struct filters filters;
     size_t keys;                     /* so far: bounded */
     bool fuzzy;                      /* within FUZZY */
@@ -165,6 +166,10 @@ static bool take_text(struct searching *x, struct str *out)
     struct buf utf8 = { 0 };
     if (!parse_sp(x->p) || !parse_astring(x->p, &raw))
         return false;
+    if (!x->charset_known) {
+        *out = raw;
+        return true;
+    }
     if (text_to_utf8(&utf8, x->charset, raw) != 0) {
         buf_free(&utf8);
         return false;
@@ -255,6 +260,7 @@ static bool take_filter(struct searching *x, struct search_key *out, unsigned de
         return false;
     inner.p = &text;
     inner.charset = STR("UTF-8");
+    inner.charset_known = true;
     bool good = parse_keys(&inner, out, depth + 1) && parse_end(&text);
     x->keys = inner.keys;
     x->filters.metadata = inner.filters.metadata;
@@ -318,10 +324,12 @@ static bool parse_key(struct searching *x, struct search_key *out, unsigned dept
 
 bool search_parse(struct session *s, struct parse *p, struct str charset, struct search_key *program, enum outcome *outcome)
 {
-    struct searching x = { .s = s, .p = p, .charset = charset, .outcome = OUTCOME_SILENT };
+    struct searching x = { .s = s, .p = p, .charset = charset, .charset_known = text_charset_known(charset), .outcome = OUTCOME_SILENT };
     if (parse_keys(&x, program, 0) && parse_end(p)) {
         program->collation = s->collation;
-        return true;
+        if (!x.charset_known)                    /* only now: with FILTER among the keys it is BAD (RFC 5466 section 3.1) */
+            *outcome = say(s, OUTCOME_NO, "BADCHARSET (US-ASCII UTF-8)", "Unknown charset");
+        return x.charset_known;
     }
     *outcome = x.outcome != OUTCOME_SILENT ? x.outcome : bad_arguments(s, "search keys");
     return false;
