@@ -44,30 +44,51 @@ static void note_damage(struct index *x, int rc)
         x->damaged = true;
 }
 
+/* The next octets, at most 8, as a number; of fewer the rest is 0. */
+static uint64_t word(const char *p, size_t n)
+{
+    uint64_t w = 0;
+    uint32_t half;
+    if (n >= sizeof w) {
+        memcpy(&w, p, sizeof w);
+    } else if (n == sizeof half) {       /* the end of a key */
+        memcpy(&half, p, sizeof half);
+        memcpy(&w, &half, sizeof half);
+    } else if (n > 0) {
+        memcpy(&w, p, n);
+    }
+    return w;
+}
+
 /* Every value ends with a sum of itself and its key: LMDB has none, and octets that change by themselves must not become
- * somebody's flags. Four lanes, since it is on the way of every record that is read. */
+ * somebody's flags. Four lanes, each a variable of its own, since it is on the way of every record that is read. */
 static uint64_t sum_of(const MDB_val *k, const void *value, size_t n)
 {
+    enum { LANES = 4, STEP = LANES * sizeof(uint64_t) };
     const uint64_t m = 0x9e3779b97f4a7c15u;
-    uint64_t h[4] = { n, k->mv_size, 1, 2 }, w[4];
-    const char *p = value;
-    size_t i = 0;
-    for (; i + 32 <= n; i += 32) {
-        memcpy(w, p + i, 32);
-        for (int lane = 0; lane < 4; lane++)
-            h[lane] = (h[lane] ^ w[lane]) * m;
+    uint64_t h0 = n, h1 = k->mv_size, h2 = 1, h3 = 2, tail[LANES] = { 0 };
+    const char *p = value, *key = k->mv_data;
+    size_t left = n;
+    for (; left >= STEP; left -= STEP, p += STEP) {
+        h0 = (h0 ^ word(p, 8)) * m;
+        h1 = (h1 ^ word(p + 8, 8)) * m;
+        h2 = (h2 ^ word(p + 16, 8)) * m;
+        h3 = (h3 ^ word(p + 24, 8)) * m;
     }
-    memset(w, 0, sizeof w);
-    memcpy(w, p + i, n - i);
-    for (int lane = 0; lane < 4; lane++)
-        h[lane] = (h[lane] ^ w[lane]) * m;
-    for (i = 0, p = k->mv_data; i < k->mv_size; i += 8) {
-        w[0] = 0;
-        memcpy(w, p + i, k->mv_size - i < 8 ? k->mv_size - i : 8);
-        h[1] = (h[1] ^ w[0]) * m;
+    for (size_t i = 0; left > 0; i++) {
+        const size_t some = left < 8 ? left : 8;
+        tail[i] = word(p, some);
+        p += some;
+        left -= some;
     }
-    h[0] ^= h[0] >> 29;
-    return (((h[0] ^ h[1]) * m ^ h[2] >> 31 ^ h[2]) * m ^ h[3] ^ h[3] >> 33) * m;
+    h0 = (h0 ^ tail[0]) * m;
+    h1 = (h1 ^ tail[1]) * m;
+    h2 = (h2 ^ tail[2]) * m;
+    h3 = (h3 ^ tail[3]) * m;
+    for (size_t i = 0; i < k->mv_size; i += 8)
+        h1 = (h1 ^ word(key + i, k->mv_size - i)) * m;
+    h0 ^= h0 >> 29;
+    return (((h0 ^ h1) * m ^ h2 >> 31 ^ h2) * m ^ h3 ^ h3 >> 33) * m;
 }
 
 struct index_moment index_moment(const struct index_txn *t)
@@ -82,13 +103,16 @@ static bool was_checked(const struct index_txn *t, const MDB_val *v, bool now)
     enum { LARGE = 1024 };
     if (t->write || v->mv_size < LARGE)
         return false;
-    const size_t slot = ((uintptr_t)v->mv_data >> 12) % INDEX_CHECKED, txn = mdb_txn_id(t->txn);
-    if (now) {
-        t->index->checked[slot].at = v->mv_data;
-        t->index->checked[slot].n = v->mv_size;
-        t->index->checked[slot].txn = txn;
+    if (t->index->checked == NULL) {
+        if (!now)
+            return false;
+        t->index->checked = xcalloc(INDEX_CHECKED, sizeof *t->index->checked);
     }
-    return t->index->checked[slot].at == v->mv_data && t->index->checked[slot].n == v->mv_size && t->index->checked[slot].txn == txn;
+    struct checked_value *const c = &t->index->checked[((uintptr_t)v->mv_data >> 12) % INDEX_CHECKED];
+    const size_t txn = mdb_txn_id(t->txn);
+    if (now)
+        *c = (struct checked_value){ v->mv_data, v->mv_size, txn };
+    return c->at == v->mv_data && c->n == v->mv_size && c->txn == txn;
 }
 
 /* What a look-up gave, if its sum is right. */

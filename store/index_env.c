@@ -126,7 +126,8 @@ static int open_environment(struct index *x, const char *path, unsigned flags)
 {
     int dead;
     x->openings++;
-    memset(x->checked, 0, sizeof x->checked);
+    free(x->checked);
+    x->checked = NULL;
     int rc = mdb_env_create(&x->env);
     if (rc != 0)
         return rc;
@@ -286,6 +287,7 @@ void index_close(struct index *x)
     if (x->memory >= 0)
         close(x->memory);
     free(x->dir);
+    free(x->checked);
     free(x->chunks_copy);
     free(x->chunk_copy);
     free(x);

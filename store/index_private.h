@@ -6,7 +6,7 @@
 enum { INDEX_VERSION = 4, TOUCHED = 8 << 20, RESERVE = 1 << 20, LOCK_ROOM = 80 << 10 };      /* octets */
 enum table { TABLE_NAMES, TABLE_BOX, TABLE_KEYWORDS, TABLE_CHUNKS, TABLE_CHUNK, TABLE_CACHE, TABLE_EXPUNGED, TABLE_PREVIEW, TABLE_IDS,
              TABLE_FIELDS, TABLE_SORT, TABLE_COUNT };
-enum { INDEX_CHECKED = 16 };
+enum { INDEX_CHECKED = 1024 };       /* enough for the chunks of 200,000 messages */
 struct index {
     MDB_env *env;
     MDB_dbi tables[TABLE_COUNT], main;
@@ -21,7 +21,7 @@ struct index {
     char *map;              /* where LMDB's map begins, once it was needed */
     size_t touched;         /* octets of records read since the map's pages were last given back */
     unsigned openings;      /* of env */
-    struct { const void *at; size_t n, txn; } checked[INDEX_CHECKED];     /* large values whose sum was right, in that transaction */
+    struct checked_value { const void *at; size_t n, txn; } *checked;       /* INDEX_CHECKED large values whose sum was right, in that transaction; NULL: none yet */
     struct chunk_info *chunks_copy;         /* LMDB aligns small values to 2 octets only: copies of those */
     struct message_record *chunk_copy;
 };
