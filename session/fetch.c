@@ -154,7 +154,7 @@ static int fetch_one(struct fetching *f, uint32_t seq, bool show_flags, struct s
         if (root == NULL)
             return -1;
     }
-    if (!binary_decodable(f->items, root)) {     /* the command fails; other messages are told all the same */
+    if (root != NULL && !binary_decodable(f->items, root)) {     /* the command fails; other messages are told all the same */
         f->undecodable++;
         if (show_flags)
             write_flags_response(s, seq, f->uid, true);

@@ -285,7 +285,8 @@ int mailbox_message(struct mailbox *m, uint32_t seq, struct message *out, struct
 {
     uint64_t start;
     const uint32_t uid = mailbox_uid(m, seq);
-    struct store_error own = { .code = STORE_OK };
+    struct store_error own;
+    own.code = STORE_OK;                         /* the text is long, and most often nobody reads it */
     const struct message_record *r = mailbox_record(m, uid, &start, &own);
     if (r == NULL) {
         if (own.code == STORE_OK)
