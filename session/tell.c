@@ -152,11 +152,15 @@ void write_flags_response(struct session *s, uint32_t seq, bool uid, bool flags)
         between = " ";
     }
     if (condstore(s)) {
-        io_printf(&s->io, "%sMODSEQ (%llu)", between, (unsigned long long)msg.modseq);
+        io_puts(&s->io, between);
+        io_puts(&s->io, "MODSEQ (");
+        io_number(&s->io, msg.modseq);
+        io_puts(&s->io, ")");
         between = " ";
     }
     if (flags) {
-        io_printf(&s->io, "%sFLAGS ", between);
+        io_puts(&s->io, between);
+        io_puts(&s->io, "FLAGS ");
         write_flags(s, msg.flags, msg.keywords, msg.recent);
     }
     io_puts(&s->io, ")\r\n");
