@@ -106,7 +106,7 @@ static int choose(void *ctx, struct str name, struct str value, struct str whole
     bool named = false;
     (void)value;
     for (size_t i = 0; i < c->item->field_count && !named; i++)
-        named = str_ieq(name, c->item->fields[i]);
+        named = name.n == c->item->fields[i].n && str_ieq(name, c->item->fields[i]);
     if (named == (c->item->text == SECTION_FIELDS))
         buf_add(&c->out, whole.p, whole.n);
     return 0;
