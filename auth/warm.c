@@ -29,7 +29,7 @@
 #include "base/log.h"
 #include "base/pages.h"
 
-enum { HASH = SHA256_DIGEST_LENGTH, ANSWER = 1000 };
+enum { HASH = SHA256_DIGEST_LENGTH, ANSWER = 1000, TURN = 3000 };        /* ms; many may wait for their turn, which is sooner than a relay of one's own */
 
 /* ---- what it was made from ---------------------------------------------------------------------------------------- */
 
@@ -116,7 +116,7 @@ int warm_hand_over(const struct config *c, const int fds[WARM_FDS])
     unsigned char answer = 0;
     struct pollfd wait = { .fd = fd, .events = POLLIN };
     const bool taken = connect(fd, (struct sockaddr *)&address, sizeof address) == 0 && sendmsg(fd, &message, MSG_NOSIGNAL) == HASH &&
-                       poll(&wait, 1, ANSWER) == 1 && recv(fd, &answer, 1, 0) == 1 && answer == 'y';
+                       poll(&wait, 1, TURN) == 1 && recv(fd, &answer, 1, 0) == 1 && answer == 'y';
     close(fd);
     return taken ? 0 : -1;
 }
@@ -191,8 +191,10 @@ static _Noreturn void spare(const struct warm *w, int parent)
 {
     int fds[WARM_FDS];
     bool same = true;
+    struct pollfd waiting = { .fd = w->listener, .events = POLLIN };
     jail_name("imapd-tls-spare");
-    pages_own();
+    if (poll(&waiting, 1, 0) == 0)               /* nobody waits yet: there is time for it */
+        pages_own();
     for (;;) {
         const int control = await(w, parent);
         const bool got = control >= 0 && take(control, w->own, fds, &same);
