@@ -297,6 +297,36 @@ static void one_line(struct walk *w, enum meta_field *field, const char *line, s
     show_line(w, line, n, *field != META_LENGTH);
 }
 
+/* Does a line that begins so have to be looked at? It may be of a field of ours, escaped, quoted, blank, or go on with a hidden one. */
+static bool is_simple(char first, bool after_hidden)
+{
+    switch (first) {
+    case 'S': case 's': case 'X': case 'x': case 'C': case 'c': case 'L': case 'l': case '>': case '\r': case '\n':
+        return false;
+    case ' ': case '\t':
+        return !after_hidden;
+    default:
+        return true;
+    }
+}
+
+/* Shows whole lines from p on that need nothing but CRs; returns where they end. */
+static const char *show_simple(struct buf *out, const char *p, const char *end, bool verbatim, bool after_hidden)
+{
+    for (const char *lf; p < end && is_simple(*p, after_hidden) && (lf = memchr(p, '\n', (size_t)(end - p))) != NULL; p = lf + 1) {
+        size_t n = (size_t)(lf - p);
+        char *to = buf_room(out, n + 2);
+        memcpy(to, p, n);
+        if (!verbatim && lf[-1] != '\r')
+            to[n++] = '\r';
+        to[n++] = '\n';
+        to[n] = '\0';
+        out->len += n;
+        after_hidden = false;
+    }
+    return p;
+}
+
 void header_convert(const char *raw, size_t n, bool mboxo, bool verbatim, bool last_bare, struct buf *out, struct header_info *info)
 {
     const unsigned whole = 1u << META_STATUS | 1u << META_X_STATUS | 1u << META_KEYWORDS | 1u << META_UID;
@@ -306,6 +336,14 @@ void header_convert(const char *raw, size_t n, bool mboxo, bool verbatim, bool l
     if (info != NULL)
         memset(info, 0, sizeof *info);
     while (at < n) {
+        if (info == NULL && out != NULL && !last_bare) {
+            const size_t before = at;
+            at = (size_t)(show_simple(out, raw + at, raw + n, verbatim, field != META_NONE && field < META_ESCAPED) - raw);
+            if (at > before) {
+                field = META_NONE;
+                continue;
+            }
+        }
         const char *lf = memchr(raw + at, '\n', n - at);
         const size_t length = lf != NULL ? (size_t)(lf - raw) - at + 1 : n - at;
         if (raw[at] == '\n' || (length == 2 && raw[at] == '\r' && raw[at + 1] == '\n'))

@@ -34,6 +34,8 @@ struct search {
     struct mime_part *root;
     struct arena *arena;
     int64_t now;
+    struct str field;                 /* the last that was needed, as the key has it, and what the index keeps of it */
+    bool is_subject, is_kept;
     bool line_ends;                   /* a text that is looked for has some: they must be as the client sees them */
 };
 
@@ -111,11 +113,15 @@ static bool need_field(struct search *s, struct str name, struct str *out)
 {
     if (!need_record(s)) return false;
     struct sort_fields sort;
-    const bool subject = str_ieq(name, STR("subject"));
-    if (s->has_body || s->has_header || (!subject && !fields_kept(name))) return need_header(s, out);
-    const int rc = subject ? message_sort_fields(s->mailbox, &s->message, s->arena, &sort, s->error)
+    if (name.p != s->field.p || name.n != s->field.n) {
+        s->field = name;
+        s->is_subject = str_ieq(name, STR("subject"));
+        s->is_kept = fields_kept(name);
+    }
+    if (s->has_body || s->has_header || !s->is_kept) return need_header(s, out);
+    const int rc = s->is_subject ? message_sort_fields(s->mailbox, &s->message, s->arena, &sort, s->error)
                            : message_fields(s->mailbox, &s->message, s->arena, out, s->error);
-    if (rc > 0 && subject) *out = sort.subjects;
+    if (rc > 0 && s->is_subject) *out = sort.subjects;
     s->has_fields = true;
     return rc > 0 || (rc < 0 ? give_up(s) : need_header(s, out));
 }

@@ -29,8 +29,7 @@ static bool is_letter(char c)
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
 }
 
-/* How often an octet is met: the less, the better to look for. */
-static unsigned commonness(char c)
+unsigned finder_commonness(char c)
 {
     static const char by_rarity[] = "zqxjkvbpygfwmucldrhsnioate";
     const char *at = is_letter(c) ? strchr(by_rarity, c | 0x20) : NULL;
@@ -41,10 +40,10 @@ void finder_init(struct finder *f, struct str capitals)
 {
     *f = (struct finder){ .text = capitals };
     for (size_t i = 0; i < capitals.n; i++)
-        if (commonness(capitals.p[i]) < commonness(capitals.p[f->at[0]])) f->at[0] = i;
+        if (finder_commonness(capitals.p[i]) < finder_commonness(capitals.p[f->at[0]])) f->at[0] = i;
     f->at[1] = f->at[0] == 0 && capitals.n > 1 ? 1 : 0;
     for (size_t i = 0; i < capitals.n; i++)
-        if (i != f->at[0] && commonness(capitals.p[i]) < commonness(capitals.p[f->at[1]])) f->at[1] = i;
+        if (i != f->at[0] && finder_commonness(capitals.p[i]) < finder_commonness(capitals.p[f->at[1]])) f->at[1] = i;
 }
 
 static char capital(char c)
@@ -318,15 +317,13 @@ static bool reduce_jis(const struct fold_table *t, struct buf *out, const char *
 int find_in_text(const struct text_needle *n, struct str charset, const char *p, size_t len)
 {
     struct charset c;
-    const bool ascii = all_ascii(p, len);
 
     charset_open(&c, &n->scratch->charsets, charset);
-    if (ascii && c.kind != CHARSET_ICONV) return finder_find(&n->whole, p, len) != NULL;
-    if (c.kind == CHARSET_GUESS) return -1;
     const struct fold_table *t = c.kind == CHARSET_ICONV ? table_of(n, charset) : NULL;
     if (c.kind == CHARSET_ICONV && (!t || t->kind == TABLE_NONE)) return -1;
-    if (ascii && t->kind == TABLE_OCTETS) return finder_find(&n->whole, p, len) != NULL;
-    if (rule_out(n, t ? &t->rules : NULL, false, p, len)) return 0;
+    if (c.kind != CHARSET_GUESS && rule_out(n, t ? &t->rules : NULL, false, p, len)) return 0;
+    if ((!t || t->kind == TABLE_OCTETS) && all_ascii(p, len)) return finder_find(&n->whole, p, len) != NULL;
+    if (c.kind == CHARSET_GUESS) return -1;
     struct buf *out = &n->scratch->reduced;
     buf_clear(out);
     if (!t) reduce_utf8(n, out, p, len);
@@ -380,10 +377,12 @@ bool is_plain_header(const char *p, size_t n)
 {
     size_t i = 0;
 
-    for (; i + sizeof(vector) < n; i += sizeof(vector)) {
+    while (i + 1 < n && n > sizeof(vector)) {                 /* the last 17 octets may have been looked at */
         vector v, next;
+        if (i + sizeof(vector) >= n) i = n - sizeof(vector) - 1;
         memcpy(&v, p + i, sizeof v);
         memcpy(&next, p + i + 1, sizeof next);
+        i += sizeof v;
         if (top_bits(v | ((vector)(v == '=') & (vector)(next == '?')) | ((vector)(v == '\r') & (vector)(next != '\n')))) return false;
     }
     for (; i < n; i++) {

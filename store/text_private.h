@@ -60,6 +60,7 @@ struct finder {
     size_t at[2];
 };
 void finder_init(struct finder *f, struct str capitals);
+unsigned finder_commonness(char c);                                  /* how often an octet is met: the less, the better to look for */
 /* The first place in any octets, whatever the case of ASCII letters; NULL: none. */
 const char *finder_find(const struct finder *f, const char *p, size_t n);
 bool all_ascii(const char *p, size_t n);
@@ -109,15 +110,11 @@ bool may_be_in_qp(const struct text_needle *n, struct str charset, const char *p
 /* False: neither a header's fields nor its other lines have the needle, but for those that are not plain. */
 bool has_word(const struct text_needle *n, const char *p, size_t len);
 /* ---- ruling out (text_rule_out.c): for needles that are ascii */
-/* What a character means for the needle. PART: it compares as the octet c, LAST: as that and something that is in no needle, so that
- * a match can only end there. */
-enum meaning { UNKNOWN, NOTHING, PART, LAST, ANYTHING };
-struct rule_character {
-    unsigned char meaning;
-    char c;
-};
+/* What a character means for the octet of the needle that is looked for: PART: it compares as that octet, NOTHING: it is no such octet
+ * in a match, ANYTHING: it may be more than that. */
+enum meaning { UNKNOWN, NOTHING, PART, ANYTHING };
 /* From its folded form. */
-struct rule_character rule_of(const struct text_needle *n, const char *folded, size_t len);
+unsigned char rule_of(const struct text_needle *n, const char *folded, size_t len);
 /* Octets from from[i] to from[i] + span[i]; n 0: none, else those that are not needed are as the first. */
 enum { RANGES = 3 };
 struct octet_ranges {
@@ -127,9 +124,9 @@ struct octet_ranges {
 /* How the octets of a charset are to be read; of: what they mean. */
 struct rule_charset {
     enum { RULES_UTF8, RULES_OCTETS, RULES_JIS } kind;
-    struct rule_character of[JIS_ROWS * JIS_CELLS];      /* OCTETS: from 0x80 on; JIS: of rows 1 to 8; UNKNOWN: it may be anything */
+    unsigned char of[JIS_ROWS * JIS_CELLS];      /* meanings, OCTETS: from 0x80 on; JIS: of rows 1 to 8; UNKNOWN: it may be anything */
     bool quiet[256];                 /* these mean nothing by themselves: rules_done() sets it and what is below */
-    struct octet_ranges high, digits;                    /* most of these from 0x80 on; first digits of "=XX" for such octets alone */
+    struct octet_ranges high, digits;                    /* most of these from 0x80 on; first digits of "=XX" for others, in small letters */
 };
 void rules_done(const struct text_needle *n, struct rule_charset *c);
 /* True: the needle is not in the text; NULL: which is UTF-8. False: it may be. */

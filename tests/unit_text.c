@@ -289,12 +289,35 @@ static void test_ruled_out(void **state)
     }
 }
 
+/* Quoted-printable, as it is stored: what has the needle may have it; of what has not, these are seen not to. */
+static void test_may_be_in_qp(void **state)
+{
+    static const struct { const char *charset, *text, *needle; bool may; } list[] = {
+        { "utf-8", "a z=\r\nq b", "zq", true }, { "utf-8", "a z= \t\nq b", "zq", true },
+        { "utf-8", "=7A=71", "ZQ", true }, { "utf-8", "=\nz=71x", "zqx", true },
+        { "utf-8", "k=4Fz", "koz", true }, { "utf-8", "=EF=BD=9A=\nq", "zq", true },
+        { "utf-8", "=F0=9D=90=99q", "zq", true }, { "utf-8", "v=C5=BC", "vz", true },
+        { "iso-2022-jp", "a=1B$B2q=1B(Bz", "\xe4\xbc\x9az", true }, { "iso-2022-jp", "=1B$B#z=1B(Bq", "zq", true },
+        { "koi8-r", "=C1z=\nq", "zq", true }, { "utf-8", "=z=71", "zq", true },
+        { "utf-8", "za=C5=BC=\nz=\na", "zq", false }, { "utf-8", "z\nq", "zq", false },
+        { "utf-8", "=E2=80=94 =C3=A9 =D0=BF", "zq", false }, { "koi8-r", "=C1=C2 z=20q", "zq", false },
+        { "iso-2022-jp", "=1B$B2q5D=1B(B z", "zq", false },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        struct text_needle *n = text_needle_new(COLLATE_CASEMAP, str_z(list[i].needle));
+        const bool may = !n->ascii || may_be_in_qp(n, str_z(list[i].charset), list[i].text, strlen(list[i].text));
+        if (may != list[i].may) fail_msg("\"%s\" in \"%s\"", list[i].needle, list[i].text);
+        text_needle_free(n);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_charsets), cmocka_unit_test(test_header), cmocka_unit_test(test_transfer),
         cmocka_unit_test(test_fold),     cmocka_unit_test(test_fold_all), cmocka_unit_test(test_search), cmocka_unit_test(test_needle), cmocka_unit_test(test_spaces),
-        cmocka_unit_test(test_ruled_out),
+        cmocka_unit_test(test_ruled_out), cmocka_unit_test(test_may_be_in_qp),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
