@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/pages.h"
 #include "base/xmalloc.h"
 #include "store/mailbox_private.h"
 
@@ -393,9 +394,14 @@ int mailbox_store(struct mailbox *m, const uint32_t *seqs, size_t n, const struc
         return store_fail(e, STORE_NOPERM, 0, "%s is read-only", m->box.name.text);
     mailbox_snapshot_end(m);
     uint32_t *uids = xreallocarray(NULL, n + 1, sizeof *uids);
-    for (size_t i = 0; i < n; i++)
+    bool sorted = true;                /* as most sets are */
+    pages_map(uids, n * sizeof *uids);
+    for (size_t i = 0; i < n; i++) {
         uids[i] = mailbox_uid(m, seqs[i]);
-    qsort(uids, n, sizeof *uids, ascending);
+        sorted = sorted && (i == 0 || uids[i - 1] <= uids[i]);
+    }
+    if (!sorted)
+        qsort(uids, n, sizeof *uids, ascending);
     int rc = 0;
     for (size_t from = 0; rc == 0 && from < n; from += ROUND) {
         c.uids = uids + from;
