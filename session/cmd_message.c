@@ -106,6 +106,7 @@ static void stored(void *ctx, uint32_t seq)
     const bool failed = st->failed.len > 0 && has_failed(st, mailbox_uid(st->s->mailbox, seq));
     if (!st->silent || failed || condstore(st->s))
         write_flags_response(st->s, seq, st->uid, !st->silent || failed);
+    io_relieve(&st->s->io);                      /* all of them are changed by now: many answers need not be kept together */
 }
 
 /* MODIFIED set, of UIDs or message numbers. */

@@ -159,7 +159,7 @@ void write_flags_response(struct session *s, uint32_t seq, bool uid, bool flags)
         between = " ";
     }
     if (flags) {
-        io_puts(&s->io, between);
+        io_puts(&s->io, between);                /* by itself: a format costs more than all the rest of the line */
         io_puts(&s->io, "FLAGS ");
         write_flags(s, msg.flags, msg.keywords, msg.recent);
     }

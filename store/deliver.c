@@ -89,6 +89,7 @@ static int write_text(struct commit *c, struct store_error *e)
 {
     const bool mboxo = c->d->store->settings->mboxo;
     struct buf out = { 0 }, names = { 0 }, all = { 0 };
+    spool_expect(&c->text, c->d->spool.size);
     int rc = finish_end(c, e);
     const char *octets = rc == 0 ? spool_view(&c->d->spool, e) : NULL;
     c->first = c->rec.file.size + c->added;

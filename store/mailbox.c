@@ -19,12 +19,14 @@
 
 /* ---- snapshot ----------------------------------------------------------------------------------------------------- */
 
-/* The directory of the snapshot's chunks; the one that is there, if nothing was changed in the index since. 0, or -1: damaged. */
+/* The directory of the snapshot's chunks; the one that is there, and the chunk with it, if nothing was changed in the index since.
+ * 0, or -1: damaged. */
 static int load_infos(struct mailbox *m)
 {
     const struct index_moment now = index_moment(&m->txn);
     if (m->infos != NULL && now.txn == m->moment.txn && now.opening == m->moment.opening)
         return 0;
+    m->info_at = UINT32_MAX;
     const struct chunk_info *infos = index_chunks(&m->txn, &m->rec);
     free(m->infos);
     m->infos = NULL;
@@ -50,7 +52,6 @@ int mailbox_snapshot(struct mailbox *m, struct store_error *e)
         index_abort(&m->txn);
         return store_fail(e, STORE_CORRUPTION, 0, "%s: index: chunk directory is damaged", m->box.name.text);
     }
-    m->info_at = UINT32_MAX;
     m->snapshot = true;
     /* What the flags of this snapshot need. That there are new ones is told later, by mailbox_sync. */
     if (m->rec.keyword_count > view_keywords(m) && mailbox_load_keywords(m, &m->txn, e) != 0) {
@@ -65,7 +66,6 @@ void mailbox_snapshot_end(struct mailbox *m)
     if (m->snapshot)
         index_abort(&m->txn);
     m->snapshot = false;
-    m->info_at = UINT32_MAX;
 }
 
 /* Brings the chunk that may hold uid into m->chunk. 1 there, 0 no such chunk, -1. */

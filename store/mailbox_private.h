@@ -45,6 +45,8 @@ void box_close(struct box *b);
 /* Brings the index up to date with the file; *rec is what the index then says. Takes a lock only when something changed,
  * and leaves the lock as it was. */
 int box_refresh(struct box *b, struct box_record *rec, struct store_error *e);
+/* The index, if it fits the file as it is now: 1, else 0; -1 with e. */
+int box_fits(struct box *b, struct box_record *rec, struct store_error *e);
 /* What the index says, whether or not it fits the file: 1, 0 if it knows nothing, -1. */
 int box_record_of(struct box *b, struct box_record *rec, struct store_error *e);
 /* Takes the lock, finishes an unfinished rewrite, refreshes. box_unlock gives it back. */

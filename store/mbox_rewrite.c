@@ -318,9 +318,14 @@ static int append(struct rewrite *w, const struct mbox_edit *edit)
 
 bool mbox_edit_between(uint64_t offset, const char *old, const char *now, size_t n, struct mbox_edit *out)
 {
+    enum { WORD = 8 };                   /* most of a block stays: compared by the word, then by the octet */
     size_t first = 0;
+    while (n - first >= WORD && memcmp(old + first, now + first, WORD) == 0)
+        first += WORD;
     while (first < n && old[first] == now[first])
         first++;
+    while (n - first >= WORD && memcmp(old + n - WORD, now + n - WORD, WORD) == 0)
+        n -= WORD;
     while (n > first && old[n - 1] == now[n - 1])
         n--;
     *out = (struct mbox_edit){ offset + first, n - first, now + first, n - first };

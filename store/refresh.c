@@ -560,8 +560,8 @@ static int update(struct box *b, struct box_record *out, struct store_error *e)
     return store_fail(e, STORE_INUSE, 0, "%s changes all the time", b->name.text);
 }
 
-/* The index, if it fits the file as it is now: 1, else 0. Whoever has the lock has looked at the journal already. */
-static int fits_already(struct box *b, struct box_record *rec, struct store_error *e)
+/* Whoever has the lock has looked at the journal already. */
+int box_fits(struct box *b, struct box_record *rec, struct store_error *e)
 {
     struct stat st;
     if (b->fd < 0 || fstatat(b->dirfd, b->leaf, &st, 0) != 0)
@@ -578,7 +578,7 @@ static int fits_already(struct box *b, struct box_record *rec, struct store_erro
 
 int box_refresh(struct box *b, struct box_record *rec, struct store_error *e)
 {
-    const int rc = fits_already(b, rec, e);
+    const int rc = box_fits(b, rec, e);
     if (rc != 0)
         return rc < 0 ? -1 : 0;
     if (mbox_lock_held(b->lock) != MBOX_LOCK_NONE)

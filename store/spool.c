@@ -57,6 +57,15 @@ static char *map_large(size_t most)
     return at;
 }
 
+/* Without the steps in which a small spool grows: each is copied into the next, and each of their pages costs a fault. */
+void spool_expect(struct spool *s, uint64_t n)
+{
+    if (n <= SMALL || s->memory != NULL || s->fd >= 0 || s->most <= SMALL)
+        return;
+    s->memory = map_large(s->most);
+    s->cap = s->memory != NULL ? s->most : 0;
+}
+
 char *spool_room(struct spool *s, size_t n)
 {
     if (s->fd >= 0 || n > s->most - s->len)

@@ -18,6 +18,8 @@ struct spool {
 enum { SPOOL_MEMORY = 4 << 20, SPOOL_COPY = 12 << 20 };
 void spool_init(struct spool *s, int dirfd);
 void spool_free(struct spool *s);
+/* About n octets will come: room for many is had at once, before the first are written. */
+void spool_expect(struct spool *s, uint64_t n);
 int spool_write(struct spool *s, const void *bytes, size_t n, struct store_error *e);
 /* Where n octets can be put that spool_grow then counts; NULL: they must be written. */
 char *spool_room(struct spool *s, size_t n);

@@ -144,6 +144,8 @@ int delivery_collect(struct delivery *d, struct mailbox *m, const uint32_t *seqs
     int rc = mailbox_snapshot(m, e);
     if (rc == 0)
         rc = mailbox_load_keywords(m, &m->txn, e);
+    if (rc == 0 && m->rec.exists > 0)
+        spool_expect(&d->spool, m->rec.size_sum / m->rec.exists * n);
     for (size_t i = 0; rc >= 0 && i < n; i++) {
         const uint32_t uid = mailbox_uid(m, seqs[i]);
         rc = take_message(m, d, uid, e);

@@ -148,7 +148,8 @@ void mailbox_hurry(struct mailbox *m)
     m->hurry = true;
 }
 
-/* Index and file, or in a hurry the index alone where the file is locked by another. */
+/* Index and file, or in a hurry the index alone where the file is locked by another. They are compared before a lock is given back:
+ * whoever has it need not look for a journal again. */
 static int refresh_for_sync(struct mailbox *m, struct box_record *rec, struct store_error *e)
 {
     struct timespec now;
@@ -157,7 +158,9 @@ static int refresh_for_sync(struct mailbox *m, struct box_record *rec, struct st
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     m->box.hurried = m->hurry && !m->box.store->settings->durable_flags && now.tv_sec < m->looked + HURRY_MOST;
     m->hurry = false;
-    int rc = box_refresh(&m->box, rec, e) != 0 || box_settle(&m->box, rec, e) != 0 ? -1 : 0;
+    const bool fits = mbox_lock_held(m->box.lock) != MBOX_LOCK_NONE && box_fits(&m->box, rec, NULL) == 1;
+    mailbox_unlock(m);
+    int rc = (!fits && box_refresh(&m->box, rec, e) != 0) || box_settle(&m->box, rec, e) != 0 ? -1 : 0;
     if (rc == 0)
         m->looked = now.tv_sec;
     else if (m->box.hurried && e->code == STORE_INUSE)
@@ -170,7 +173,6 @@ int mailbox_sync(struct mailbox *m, bool expunges, const struct mailbox_listener
 {
     struct box_record rec;
     mailbox_snapshot_end(m);
-    mailbox_unlock(m);
     if (refresh_for_sync(m, &rec, e) != 0)
         return -1;
     if (rec.id != m->box.id || rec.uidvalidity != m->uidvalidity)

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/pages.h"
 #include "base/xmalloc.h"
 #include "store/mailbox_private.h"
 
@@ -403,6 +404,7 @@ int mailbox_store(struct mailbox *m, const uint32_t *seqs, size_t n, const struc
         return store_fail(e, STORE_NOPERM, 0, "%s is read-only", m->box.name.text);
     mailbox_snapshot_end(m);
     uint32_t *uids = xreallocarray(NULL, n + 1, sizeof *uids);
+    pages_map(uids, n * sizeof *uids);
     for (size_t i = 0; i < n; i++)
         uids[i] = mailbox_uid(m, seqs[i]);
     put_in_order(uids, n);
