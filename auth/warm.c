@@ -29,7 +29,8 @@
 #include "base/log.h"
 #include "base/pages.h"
 
-enum { HASH = SHA256_DIGEST_LENGTH, ANSWER = 1000, TURN = 3000 };        /* ms; many may wait for their turn, which is sooner than a relay of one's own */
+enum { HASH = SHA256_DIGEST_LENGTH };
+enum { ANSWER = 1000, TURN = 3000, PAUSE = 50 };       /* ms; many may wait for their turn, which is sooner than a relay of one's own */
 
 /* ---- what it was made from ---------------------------------------------------------------------------------------- */
 
@@ -239,10 +240,12 @@ static _Noreturn void stay(struct warm *w, const struct config *c)
     const int linger = c->tls_linger < 1000000 ? (int)c->tls_linger * 1000 : 1000000000;
     if (listen(w->listener, 64) != 0)
         _exit(1);
+    struct pollfd client = { .fd = w->listener, .events = POLLIN };
     for (int fd; word == TAKEN && (fd = make_spare(w)) >= 0; close(fd)) {
         struct pollfd wait = { .fd = fd, .events = POLLIN };
         if (poll(&wait, 1, linger) != 1 || read(fd, &word, 1) != 1)
             break;                                 /* its end of the pipe closes as it ends: the spare ends, too */
+        (void)poll(&client, 1, PAUSE);             /* the handshake that begins now needs the processor more */
     }
     _exit(0);
 }
