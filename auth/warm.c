@@ -231,7 +231,7 @@ static int make_spare(const struct warm *w)
 
 static _Noreturn void stay(struct warm *w, const struct config *c)
 {
-    char err[TLS_ERROR_MAX] = "", word = TAKEN;
+    char err[TLS_ERROR_MAX] = "", word;
     w->tls = module_symbol("imapd-tls.so", "imapd_tls");
     w->state = w->tls != NULL ? w->tls->load(c, err) : NULL;
     if (w->state == NULL || jail_enter(c, JAIL_WARM) != 0)
@@ -241,9 +241,9 @@ static _Noreturn void stay(struct warm *w, const struct config *c)
     if (listen(w->listener, 64) != 0)
         _exit(1);
     struct pollfd client = { .fd = w->listener, .events = POLLIN };
-    for (int fd; word == TAKEN && (fd = make_spare(w)) >= 0; close(fd)) {
+    for (int fd; (fd = make_spare(w)) >= 0; close(fd)) {
         struct pollfd wait = { .fd = fd, .events = POLLIN };
-        if (poll(&wait, 1, linger) != 1 || read(fd, &word, 1) != 1)
+        if (poll(&wait, 1, linger) != 1 || read(fd, &word, 1) != 1 || word != TAKEN)
             break;                                 /* its end of the pipe closes as it ends: the spare ends, too */
         (void)poll(&client, 1, PAUSE);             /* the handshake that begins now needs the processor more */
     }
