@@ -52,8 +52,17 @@ static int own_library(struct dl_phdr_info *info, size_t size, void *ctx)
     return 0;
 }
 
+/* Below where the stack is now. */
+static void own_stack(void)
+{
+    volatile char deep[8 * PAGE];
+    deep[0] = 0;                       /* the mapping grows to there */
+    populate((uintptr_t)deep, (uintptr_t)deep + sizeof deep, MADV_POPULATE_WRITE);
+}
+
 void pages_own(void)
 {
+    own_stack();
 #ifdef __GLIBC__
     const uintptr_t end = (uintptr_t)sbrk(0);
     populate(end - mallinfo2().arena, end, MADV_POPULATE_WRITE);

@@ -7,6 +7,7 @@
 
 /* The whole pages among the n octets at p. Not worth it for a few. */
 void pages_map(void *p, size_t n);
-/* In a child that was forked in advance: the parent's heap and the writable data of its libraries become the child's own. */
+/* In a child that was forked in advance: the parent's heap, some of its stack and the writable data of its libraries become the child's own, and
+ * the libraries' code is mapped. */
 void pages_own(void);
 #endif
