@@ -24,7 +24,11 @@ const char *octets_find(const char *p, size_t n, const char *what, size_t k)
             if (p[at] == what[0] && memcmp(p + at, what, k) == 0)
                 return p + at;
     }
-    return memmem(p + i, n - i, what, k);
+    /* The rest is short. memmem(3) would make a table first. */
+    for (const char *at = p + i, *end = p + places; (at = memchr(at, what[0], (size_t)(end - at))) != NULL; at++)
+        if (memcmp(at, what, k) == 0)
+            return at;
+    return NULL;
 }
 
 const char *octets_find_line(const char *p, size_t n, char letter)

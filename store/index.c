@@ -7,6 +7,7 @@
  */
 #include "store/index.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -32,10 +33,10 @@ int index_fail(struct store_error *e, int rc, const char *what)
 
 void index_key(unsigned char key[12], uint64_t id, uint32_t low)
 {
-    for (int i = 0; i < 8; i++)
-        key[i] = (unsigned char)(id >> (56 - 8 * i));
-    for (int i = 0; i < 4; i++)
-        key[8 + i] = (unsigned char)(low >> (24 - 8 * i));
+    const uint64_t high_first = htobe64(id);
+    const uint32_t low_first = htobe32(low);
+    memcpy(key, &high_first, sizeof high_first);
+    memcpy(key + sizeof high_first, &low_first, sizeof low_first);
 }
 
 static void note_damage(struct index *x, int rc)
@@ -75,12 +76,8 @@ static uint64_t sum_of(const MDB_val *k, const void *value, size_t n)
         h2 = (h2 ^ word(p + 16, 8)) * m;
         h3 = (h3 ^ word(p + 24, 8)) * m;
     }
-    for (size_t i = 0; left > 0; i++) {
-        const size_t some = left < 8 ? left : 8;
-        tail[i] = word(p, some);
-        p += some;
-        left -= some;
-    }
+    if (left > 0)
+        memcpy(tail, p, left);
     h0 = (h0 ^ tail[0]) * m;
     h1 = (h1 ^ tail[1]) * m;
     h2 = (h2 ^ tail[2]) * m;
@@ -96,23 +93,30 @@ struct index_moment index_moment(const struct index_txn *t)
     return (struct index_moment){ mdb_txn_id(t->txn), t->index->openings };
 }
 
-/* Was the sum of this large value found right when another transaction read the same state? The next command of a session reads what
- * the last one did. Of a writing transaction nothing is said: what it sees may change. */
-static bool was_checked(const struct index_txn *t, const MDB_val *v, bool now)
+/* Where it is noted that the sum of this value was found right when another transaction read the same state: the next command of a session
+ * reads what the last one did. NULL: nowhere. It is a small one, or what a writing transaction sees, which may change. */
+static struct checked_value *note_of(const struct index_txn *t, const MDB_val *v)
 {
     enum { LARGE = 1024 };
-    if (t->write || v->mv_size < LARGE)
-        return false;
-    if (t->index->checked == NULL) {
-        if (!now)
-            return false;
+    if (v->mv_size < LARGE || t->write)
+        return NULL;
+    if (t->index->checked == NULL)
         t->index->checked = xcalloc(INDEX_CHECKED, sizeof *t->index->checked);
-    }
-    struct checked_value *const c = &t->index->checked[((uintptr_t)v->mv_data >> 12) % INDEX_CHECKED];
-    const size_t txn = mdb_txn_id(t->txn);
-    if (now)
-        *c = (struct checked_value){ v->mv_data, v->mv_size, txn };
-    return c->at == v->mv_data && c->n == v->mv_size && c->txn == txn;
+    return &t->index->checked[((uintptr_t)v->mv_data >> 12) % INDEX_CHECKED];
+}
+
+static bool right(const struct index_txn *t, const MDB_val *k, const MDB_val *v, uint64_t sum)
+{
+    struct checked_value *const note = note_of(t, v);
+    if (note == NULL)
+        return sum == sum_of(k, v->mv_data, v->mv_size);
+    const struct checked_value now = { v->mv_data, v->mv_size, mdb_txn_id(t->txn) };
+    if (note->at == now.at && note->n == now.n && note->txn == now.txn)
+        return true;
+    if (sum != sum_of(k, v->mv_data, v->mv_size))
+        return false;
+    *note = now;
+    return true;
 }
 
 /* What a look-up gave, if its sum is right. */
@@ -124,12 +128,8 @@ static int index_checked(struct index_txn *t, const MDB_val *k, int rc, MDB_val 
     if (rc == 0) {
         out->mv_size -= sizeof sum;
         memcpy(&sum, (const char *)out->mv_data + out->mv_size, sizeof sum);
-        if (!was_checked(t, out, false)) {
-            if (sum != sum_of(k, out->mv_data, out->mv_size))
-                rc = MDB_CORRUPTED;
-            else
-                was_checked(t, out, true);
-        }
+        if (!right(t, k, out, sum))
+            rc = MDB_CORRUPTED;
     }
     note_damage(t->index, rc);
     return rc;

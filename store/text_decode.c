@@ -249,7 +249,7 @@ static const char *word_stop(const char *text, const char *end)
 {
     enum { TEXT_MOST = 2048 };           /* RFC 2047 allows 75; bounded so that many beginnings do not cost too much */
     if (end - text > TEXT_MOST) end = text + TEXT_MOST;
-    return memmem(text, (size_t)(end - text), "?=", 2);
+    return octets_find(text, (size_t)(end - text), "?=", 2);
 }
 
 /* "=?charset[*language]?B|Q?text?=" at p. */
