@@ -258,20 +258,28 @@ static size_t reduce_any(const struct text_needle *needle, struct buf *out, cons
     return 2;
 }
 
+/* Is it no part of a character that folds to ASCII? simple: i;ascii-casemap, where only ASCII does. */
+static inline bool means_nothing(unsigned char c, bool simple)
+{
+    return is_inert(c) || (simple && c >= 0x80);
+}
+
 static void reduce_utf8(const struct text_needle *needle, struct buf *out, const char *in, size_t n)
 {
+    const bool simple = needle->collation == COLLATE_ASCII;
+
     for (size_t i = 0; i < n; ) {
         char *to = buf_room(out, n - i + 1), *const start = to;
         for (size_t run = 1; run && i < n; ) {
             run = fold_ascii_run(to, in + i, n - i);
             to += run;
             i += run;
-            if (i == n || !is_inert((unsigned char)in[i])) break;
+            if (i == n || !means_nothing((unsigned char)in[i], simple)) break;
             *to++ = (char)INERT;
-            for (run = 0; i < n && is_inert((unsigned char)in[i]); run++) i++;
+            for (run = 0; i < n && means_nothing((unsigned char)in[i], simple); run++) i++;
         }
         out->len += (size_t)(to - start);
-        if (i < n && (unsigned char)in[i] >= 0x80 && !is_inert((unsigned char)in[i])) i += reduce_any(needle, out, in + i, n - i);
+        if (i < n && (unsigned char)in[i] >= 0x80 && !means_nothing((unsigned char)in[i], simple)) i += reduce_any(needle, out, in + i, n - i);
     }
 }
 
