@@ -122,8 +122,9 @@ def come_back(s, r, cache, octets):
         if pairs['MODSEQ'][0] <= cache.highest:
             s.wrong('UID %d with MODSEQ %d was sent, the client knew %d' % (pairs['UID'], pairs['MODSEQ'][0], cache.highest),
                     'RFC 7162 section 3.2.5.1')
-    if s.highest == cache.highest and (r.fetched or octets > 1024 and not s.notify):
-        s.wrong('%d octets, %d FETCH although nothing changed' % (octets, len(r.fetched)), 'RFC 7162 section 3.2.5.1')
+    old = [p for p in r.fetched if p.get('MODSEQ', [0])[0] <= s.highest]         # what is newer changed while the mailbox was opened
+    if s.highest == cache.highest and (old or octets > 1024 and not s.notify and not r.fetched):
+        s.wrong('%d octets, %d FETCH although nothing changed' % (octets, len(old)), 'RFC 7162 section 3.2.5.1')
     s.model.count['QRESYNC'] += 1
     count, told = len(s.msgs), {m.uid: m for m in s.msgs if m.uid is not None}
     places = [(i, m.uid) for i, m in enumerate(s.msgs) if m.uid is not None]
