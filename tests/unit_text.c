@@ -312,12 +312,34 @@ static void test_may_be_in_qp(void **state)
     }
 }
 
+/* At every place and length, as memmem(3) finds it: in the vectors, across them and in the rest. */
+static void test_octets_find(void **state)
+{
+    static const char *const needles[] = { "?=", "abc", "x", "aab" };
+    char text[80];
+
+    (void)state;
+    for (size_t k = 0; k < sizeof needles / sizeof *needles; k++) {
+        const size_t size = strlen(needles[k]);
+        for (size_t n = 0; n <= sizeof text; n++) {
+            memset(text, 'a', sizeof text);
+            for (size_t at = 0; at + size <= n; at++) {
+                memcpy(text + at, needles[k], size);
+                assert_ptr_equal(octets_find(text, n, needles[k], size), memmem(text, n, needles[k], size));
+                assert_ptr_equal(octets_find(text, n - 1, needles[k], size), memmem(text, n - 1, needles[k], size));
+                memset(text + at, 'a', size);
+            }
+            assert_ptr_equal(octets_find(text, n, needles[k], size), memmem(text, n, needles[k], size));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_charsets), cmocka_unit_test(test_header), cmocka_unit_test(test_transfer),
         cmocka_unit_test(test_fold),     cmocka_unit_test(test_fold_all), cmocka_unit_test(test_search), cmocka_unit_test(test_needle), cmocka_unit_test(test_spaces),
-        cmocka_unit_test(test_ruled_out), cmocka_unit_test(test_may_be_in_qp),
+        cmocka_unit_test(test_ruled_out), cmocka_unit_test(test_may_be_in_qp), cmocka_unit_test(test_octets_find),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
