@@ -227,7 +227,10 @@ static enum outcome fetch_all(struct fetching *f, const uint32_t *seqs, size_t n
     for (size_t i = 0; i < n && outcome == OUTCOME_OK && !f->broken && !s->io.failed; i++) {
         e.code = STORE_OK;
         s->fetched++;
-        if (fetch_one(f, seqs[i], changed[i], &e) == 0) {
+        int rc = fetch_one(f, seqs[i], changed[i], &e);
+        if (rc != 0 && e.code == STORE_EXPUNGED)         /* or changed since the record was read: now there is the lock */
+            rc = fetch_one(f, seqs[i], changed[i], &e);
+        if (rc == 0) {
             if (f->broken && !s->io.failed)
                 log_error("%s: %s: message %u broke off: %s", s->user, mailbox_name_of(s->mailbox), seqs[i], e.text);
             continue;

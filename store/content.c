@@ -37,6 +37,13 @@ void content_forget(struct content *c)
     c->window_size = c->ahead_size = 0;
 }
 
+void content_file(struct content *c, const struct file_identity *now)
+{
+    if (memcmp(&c->file, now, sizeof *now) != 0)
+        content_forget(c);
+    c->file = *now;
+}
+
 static void rewind_body(struct content *c)
 {
     c->raw = c->seen = 0;

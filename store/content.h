@@ -25,4 +25,6 @@ int content_text(struct content *c, int fd, const struct message_record *r, uint
                  struct store_error *e);
 /* The lock is given back: the file may change. */
 void content_unlocked(struct content *c);
+/* Before reading: what the file is now. Nothing is remembered of what it was. */
+void content_file(struct content *c, const struct file_identity *now);
 #endif

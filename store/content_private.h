@@ -8,6 +8,7 @@
 struct content {
     uint32_t uid;                    /* whose state this is; 0: nobody's */
     uint64_t fingerprint;
+    struct file_identity file;       /* what the file was then */
     struct buf header;
     uint64_t raw, seen;              /* position in the stored body, and in what the client sees of it */
     bool line_start, prev_cr, owe_lf;

@@ -98,6 +98,7 @@ struct mailbox {
     uint32_t record_at;
     struct content *content;
     struct buf cache_pending;                /* { uint32_t uid, size, kind; octets } ... */
+    struct file_identity cache_file;         /* what the file was when they were made */
     int watch;                               /* inotify, or -1 */
     uint64_t watch_inode;                    /* of the file it watches */
 };

@@ -321,6 +321,8 @@ static int store_tail(struct index_txn *t, struct match *m, const struct message
     uint32_t last = last_record->uid;
     m->modseq = ++rec->highestmodseq;
     match_begin_uids(m);
+    if (match_is_edited(&s->list[0], last_record) && index_delete_cache(t, rec->id, last_record->uid, e) != 0)
+        return -1;
     match_merge(&s->list[0], last_record, m->modseq);
     for (size_t i = 1; i < s->n; i++)
         match_set_new(m, i, &last, now);

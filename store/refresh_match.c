@@ -99,6 +99,11 @@ void match_merge(struct message_record *now, const struct message_record *old, u
     now->modseq = now->flags == old->flags && now->keywords == old->keywords ? old->modseq : modseq;
 }
 
+bool match_is_edited(const struct message_record *now, const struct message_record *old)
+{
+    return now->fingerprint != old->fingerprint || now->size != old->size || now->header_size != old->header_size;
+}
+
 /* A UID for a message that the index does not know; those before it end at *last. What the file says is believed up to the
  * last UID of X-IMAPbase, where UIDs ascend, and never for a number that was given before. */
 static uint32_t assign_new(struct match *m, size_t i, uint32_t *last)
@@ -180,7 +185,7 @@ void match_everything(struct match *m)
         struct message_record *r = &m->found->list[i];
         const size_t place = places[i];
         if (place < m->old_n && m->old[place].uid > last) {
-            if (r->fingerprint != m->old[place].fingerprint)
+            if (match_is_edited(r, &m->old[place]))
                 m->edited[m->edited_n++] = m->old[place].uid;
             match_merge(r, &m->old[place], m->modseq);
             kept[place] = true;

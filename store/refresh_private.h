@@ -36,6 +36,8 @@ struct match {
 };
 /* Another program's change, the difference between the file as it was (old) and as it is (now), applied to the index. */
 void match_merge(struct message_record *now, const struct message_record *old, uint64_t modseq);
+/* Is what the index keeps of the old text no longer true? Content-Length and Lines are no part of the fingerprint. */
+bool match_is_edited(const struct message_record *now, const struct message_record *old);
 /* UIDs of our own begin behind those that the file may name. Comes before the others. */
 void match_begin_uids(struct match *m);
 /* Message i of the file is new: UID (above *last, which becomes it), flags, times. */

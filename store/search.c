@@ -537,7 +537,13 @@ static size_t run_batch(struct search *s, const struct search_key *program, uint
             continue;
         }
         take(s, *seq);
-        if (match(s, program) && need_record(s)) matches[n++] = *seq;
+        bool matches_it = match(s, program) && need_record(s);
+        if (s->gone) {                         /* or changed since the record was read: now there is the lock */
+            s->row_n = 0;
+            take(s, *seq);
+            matches_it = match(s, program) && need_record(s);
+        }
+        if (matches_it) matches[n++] = *seq;
         if (s->has_header || s->has_body || s->has_root || s->has_ids) reads += READ;
         else if (s->has_fields) reads++;
     }

@@ -206,6 +206,7 @@ int sort_run(struct mailbox *m, const struct sort_key *keys, size_t key_count, e
     for (size_t i = 0; i < *n && rc >= 0; i++) {
         const uint32_t at = (uint32_t)(kept * s.key_count);
         rc = take_message(&s, m, seqs[i], at, e ? e : &own);
+        if (rc == 0) rc = take_message(&s, m, seqs[i], at, e ? e : &own);         /* changed since the record was read? now there is the lock */
         if (rc > 0) items[kept++] = (struct item){ &s, seqs[i], at };
         if (i % UNLOCK_AFTER == UNLOCK_AFTER - 1) mailbox_read_end(m);
     }

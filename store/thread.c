@@ -253,6 +253,7 @@ int thread_run(struct mailbox *m, enum thread_algorithm algorithm, enum collatio
 
     for (size_t i = 0; i < n && rc == 0; i++) {
         rc = add_message(t, m, seqs[i], a, why);
+        if (rc != 0 && why->code == STORE_EXPUNGED) rc = add_message(t, m, seqs[i], a, why);   /* changed? now there is the lock */
         if (rc != 0 && why->code == STORE_EXPUNGED) rc = 0;
         if (i % UNLOCK_AFTER == UNLOCK_AFTER - 1) mailbox_read_end(m);
     }

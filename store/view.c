@@ -330,8 +330,10 @@ static const struct message_record *readable(struct mailbox *m, const struct mes
     if (mailbox_read_begin(m, e) != 0)
         return NULL;
     const struct message_record *r = mailbox_record(m, msg->uid, start, &own);
-    if (r != NULL && r->fingerprint == msg->fingerprint && r->size == msg->size)
+    if (r != NULL && r->fingerprint == msg->fingerprint && r->size == msg->size) {
+        content_file(m->content, &m->rec.file);
         return r;
+    }
     if (r != NULL || own.code == STORE_OK)
         (void)store_fail(e, STORE_EXPUNGED, 0, "the message is gone");
     else if (e != NULL)
@@ -386,6 +388,10 @@ void mailbox_note_put(struct mailbox *m, const struct message *msg, enum mailbox
     const uint32_t head[3] = { msg->uid, (uint32_t)blob.n, kind_of(kind) };
     if (blob.n > 1 << 20)
         return;
+    if (memcmp(&m->cache_file, &m->rec.file, sizeof m->rec.file) != 0) {
+        mailbox_cache_flush(m);
+        m->cache_file = m->rec.file;
+    }
     buf_add(&m->cache_pending, head, sizeof head);
     buf_add(&m->cache_pending, blob.p, blob.n);
     if (m->cache_pending.len > 4 << 20)
@@ -400,7 +406,7 @@ void mailbox_cache_flush(struct mailbox *m)
         return;
     mailbox_snapshot_end(m);
     if (index_begin(m->box.store->index, true, &t, NULL) == 0) {
-        int rc = index_get_box(&t, m->box.id, &rec, NULL) == 1 ? 0 : -1;
+        int rc = index_get_box(&t, m->box.id, &rec, NULL) == 1 && box_same_file(&rec.file, &m->cache_file) ? 0 : -1;
         for (size_t at = 0; rc == 0 && at < m->cache_pending.len;) {
             uint32_t head[3];
             memcpy(head, m->cache_pending.data + at, sizeof head);
