@@ -388,7 +388,7 @@ void mailbox_note_put(struct mailbox *m, const struct message *msg, enum mailbox
     const uint32_t head[3] = { msg->uid, (uint32_t)blob.n, kind_of(kind) };
     if (blob.n > 1 << 20)
         return;
-    if (memcmp(&m->cache_file, &m->rec.file, sizeof m->rec.file) != 0) {
+    if (!box_same_file(&m->cache_file, &m->rec.file)) {
         mailbox_cache_flush(m);
         m->cache_file = m->rec.file;
     }

@@ -307,6 +307,32 @@ static void test_two_sessions(void **state)
     mailbox_close(b);
 }
 
+/* What is to be kept of a message is dropped if the file has changed before it is written. */
+static void test_note_of_changed_file(void **state)
+{
+    static const char before[] = "From a@b Mon Nov 23 10:00:00 2026\nSubject: x\n\nbody\n\n",
+        after[] = "From a@b Mon Nov 23 10:00:00 2026\nSubject: x\nLines: 1\n\nbody\n\n";
+    struct world *w = *state;
+    struct message msg;
+    struct str kept;
+    write_file(w->inbox, before, "w");
+    for (int changed = 0; changed < 2; changed++) {
+        struct mailbox *m = open_box(w), *other = open_box(w);
+        assert_int_equal(mailbox_message(m, 1, &msg, NULL), 0);
+        mailbox_note_put(m, &msg, changed ? NOTE_PREVIEW : NOTE_STRUCTURE, STR("note"));
+        if (changed) {
+            write_file(w->inbox, after, "w");
+            assert_int_equal(mailbox_sync(other, true, NULL, NULL), 0);
+        }
+        mailbox_cache_flush(m);
+        mailbox_close(m);
+        mailbox_read_end(other);                 /* its snapshot is of before */
+        mailbox_note_get(other, &msg, changed ? NOTE_PREVIEW : NOTE_STRUCTURE, &kept);
+        assert_int_equal(kept.n, changed ? 0 : 4);
+        mailbox_close(other);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +341,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_foreign_bookkeeping, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pseudo_message, setup, teardown),
         cmocka_unit_test_setup_teardown(test_two_sessions, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_note_of_changed_file, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
