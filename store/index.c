@@ -128,6 +128,7 @@ static int index_checked(struct index_txn *t, const MDB_val *k, int rc, MDB_val 
     if (rc == 0) {
         out->mv_size -= sizeof sum;
         memcpy(&sum, (const char *)out->mv_data + out->mv_size, sizeof sum);
+        index_touched(t->index, out->mv_data);
         if (!right(t, k, out, sum))
             rc = MDB_CORRUPTED;
     }

@@ -1,12 +1,8 @@
 /*
  * Chunks of message records and their directory (see index.h).
  */
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/xmalloc.h"
 #include "store/index_private.h"
@@ -37,76 +33,6 @@ int index_put_chunks(struct index_txn *t, uint64_t id, const struct chunk_info *
     return index_put(t, TABLE_CHUNKS, key, 8, infos, n * sizeof *infos, e);
 }
 
-/* The number at *p in that base, and *p behind it and the octet that ends it. */
-static unsigned long number(const char **p, const char *end, unsigned base)
-{
-    unsigned long n = 0;
-    for (; *p < end; ++*p) {
-        const char c = **p;
-        const unsigned digit = c >= '0' && c <= '9' ? (unsigned)(c - '0') : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 16;
-        if (digit >= base)
-            break;
-        n = n * base + digit;
-    }
-    *p += *p < end;
-    return n;
-}
-
-/* "start-end perms offset major:minor inode path": the start, if that is a file's beginning. */
-static char *map_of_line(const char *p, const char *end, unsigned long inode)
-{
-    const unsigned long start = number(&p, end, 16);
-    (void)number(&p, end, 16);
-    p += end - p > 5 ? 5 : end - p;
-    const unsigned long offset = number(&p, end, 16);
-    (void)number(&p, end, 16);
-    (void)number(&p, end, 16);
-    return offset == 0 && number(&p, end, 10) == inode ? (char *)start : NULL;
-}
-
-/* Where the map begins; LMDB tells it for fixed maps only. Called in a handler of faults too: no library calls but of the system. */
-static char *find_map(MDB_env *env)
-{
-    char text[4096], *found = NULL;
-    size_t have = 0;
-    ssize_t got;
-    struct stat st;
-    mdb_filehandle_t fd;
-    const int maps = mdb_env_get_fd(env, &fd) == 0 && fstat(fd, &st) == 0 ? open("/proc/self/maps", O_RDONLY | O_CLOEXEC) : -1;
-    while (maps >= 0 && found == NULL && (got = read(maps, text + have, sizeof text - have)) > 0) {
-        const char *line = text, *end = text + have + (size_t)got, *lf;
-        while (found == NULL && (lf = memchr(line, '\n', (size_t)(end - line))) != NULL) {
-            found = map_of_line(line, lf, st.st_ino);
-            line = lf + 1;
-        }
-        have = line > text ? (size_t)(end - line) : 0;       /* no line is longer than the buffer: a path has 4096 octets, but not ours */
-        memmove(text, line, have);
-    }
-    if (maps >= 0)
-        close(maps);
-    return found;
-}
-
-char *index_map(struct index *x)
-{
-    if (x->map == NULL)
-        x->map = find_map(x->env);
-    return x->map;
-}
-
-/* Pages of the map count as memory of the process once they were read: given back now and then. They stay in the page cache,
- * and pointers into the map stay valid. */
-static void bound_memory(struct index *x, size_t n)
-{
-    MDB_envinfo info;
-    x->touched += n;
-    if (x->touched < TOUCHED)
-        return;
-    x->touched = 0;
-    if (index_map(x) != NULL && mdb_env_info(x->env, &info) == 0)
-        madvise(x->map, (info.me_last_pgno + 1) * 4096, MADV_DONTNEED);
-}
-
 const struct message_record *index_chunk(struct index_txn *t, uint64_t id, const struct chunk_info *info)
 {
     unsigned char key[12];
@@ -117,7 +43,6 @@ const struct message_record *index_chunk(struct index_txn *t, uint64_t id, const
         t->index->damaged = true;
         return NULL;
     }
-    bound_memory(t->index, v.mv_size);
     if ((uintptr_t)v.mv_data % 8 == 0)
         return v.mv_data;
     if (t->index->chunk_copy == NULL)

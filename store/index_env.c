@@ -17,7 +17,6 @@
 #include "store/index_private.h"
 
 enum { INDEX_READERS = 1024 };
-#define INDEX_MAP ((size_t)1 << 34)
 
 const char *const index_table_names[TABLE_COUNT] = { "names", "box", "keywords", "chunks", "chunk", "cache", "expunged",
                                                      "preview", "ids", "fields", "sort" };
@@ -128,6 +127,8 @@ static int open_environment(struct index *x, const char *path, unsigned flags)
     x->openings++;
     free(x->checked);
     x->checked = NULL;
+    memset(x->touched, 0, sizeof x->touched);
+    x->windows = 0;
     int rc = mdb_env_create(&x->env);
     if (rc != 0)
         return rc;

@@ -2,10 +2,12 @@
 #define STORE_INDEX_PRIVATE_H
 #include "store/index.h"
 
-/* What index.c and index_chunk.c share. */
-enum { INDEX_VERSION = 4, TOUCHED = 8 << 20, RESERVE = 1 << 20, LOCK_ROOM = 80 << 10 };      /* octets */
+/* What index.c, index_chunk.c, index_env.c and index_pages.c share. */
+enum { INDEX_VERSION = 4, RESERVE = 1 << 20, LOCK_ROOM = 80 << 10, WINDOW = 1 << 18 };      /* octets */
 enum table { TABLE_NAMES, TABLE_BOX, TABLE_KEYWORDS, TABLE_CHUNKS, TABLE_CHUNK, TABLE_CACHE, TABLE_EXPUNGED, TABLE_PREVIEW, TABLE_IDS,
              TABLE_FIELDS, TABLE_SORT, TABLE_COUNT };
+enum { WINDOWS = 112 };                   /* 28 MiB */
+#define INDEX_MAP ((size_t)1 << 34)
 enum { INDEX_CHECKED = 1024 };       /* enough for the chunks of 200,000 messages */
 struct index {
     MDB_env *env;
@@ -19,7 +21,8 @@ struct index {
     void (*warning)(const char *text);      /* may be NULL */
     off_t reserved;         /* up to where room on disk was asked for */
     char *map;              /* where LMDB's map begins, once it was needed */
-    size_t touched;         /* octets of records read since the map's pages were last given back */
+    uint64_t touched[INDEX_MAP / WINDOW / 64];          /* a bit for each window of the map that was read since its pages were last given back */
+    unsigned windows;       /* how many they are */
     unsigned openings;      /* of env */
     struct checked_value { const void *at; size_t n, txn; } *checked;       /* INDEX_CHECKED large values whose sum was right, in that transaction; NULL: none yet */
     struct chunk_info *chunks_copy;         /* LMDB aligns small values to 2 octets only: copies of those */
@@ -35,6 +38,9 @@ bool index_lost(struct index *x);
 int index_reopen(struct index *x);
 /* Where the map begins; NULL if that cannot be found out. */
 char *index_map(struct index *x);
+/* What lies at `at` in the map was read: its pages count as memory of the process until they are given back, which is done when they lie in
+ * too many windows. They stay in the page cache, and pointers into the map stay valid. */
+void index_touched(struct index *x, const void *at);
 int index_fail(struct store_error *e, int rc, const char *what);
 /* key: box id and a 32-bit number, big-endian so that LMDB keeps them in order; 8 octets of it are the box id alone. */
 void index_key(unsigned char key[12], uint64_t id, uint32_t low);
