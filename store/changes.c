@@ -65,10 +65,11 @@ static void each_not_shown(const struct mailbox *m, uint32_t first, uint32_t las
                            void *ctx)
 {
     uint64_t from = first;
-    for (uint32_t seq = mailbox_seq_from(m, first); seq <= m->exists && m->uids[seq - 1] <= last; seq++) {
-        if (m->uids[seq - 1] > from)
-            each(ctx, (uint32_t)from, m->uids[seq - 1] - 1);
-        from = (uint64_t)m->uids[seq - 1] + 1;
+    uint32_t uid;
+    for (uint32_t seq = mailbox_seq_from(m, first), n; (n = uid_map_run(m->uids, seq)) > 0 && (uid = mailbox_uid(m, seq)) <= last; seq += n) {
+        if (uid > from)
+            each(ctx, (uint32_t)from, uid - 1);
+        from = (uint64_t)uid + n;
     }
     if (from <= last)
         each(ctx, (uint32_t)from, last);

@@ -13,7 +13,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "base/pages.h"
 #include "base/xmalloc.h"
 #include "store/mailbox_private.h"
 
@@ -120,31 +119,23 @@ const struct message_record *mailbox_record(struct mailbox *m, uint32_t uid, uin
 
 uint32_t mailbox_exists(const struct mailbox *m)
 {
-    return m->exists;
+    return uid_map_count(m->uids);
 }
 
 uint32_t mailbox_uid(const struct mailbox *m, uint32_t seq)
 {
-    return seq >= 1 && seq <= m->exists ? m->uids[seq - 1] : 0;
+    return uid_map_uid(m->uids, seq);
 }
 
 uint32_t mailbox_seq_from(const struct mailbox *m, uint32_t uid)
 {
-    uint32_t low = 0, high = m->exists;
-    while (low < high) {
-        const uint32_t mid = low + (high - low) / 2;
-        if (m->uids[mid] < uid)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low + 1;
+    return uid_map_seq_from(m->uids, uid);
 }
 
 uint32_t mailbox_seq(const struct mailbox *m, uint32_t uid)
 {
-    const uint32_t seq = mailbox_seq_from(m, uid);
-    return seq <= m->exists && m->uids[seq - 1] == uid ? seq : 0;
+    const uint32_t seq = uid_map_seq_from(m->uids, uid);
+    return uid_map_uid(m->uids, seq) == uid ? seq : 0;
 }
 
 bool mailbox_readonly(const struct mailbox *m)
@@ -175,32 +166,23 @@ uint32_t view_recent(const struct mailbox *m)
     return n;
 }
 
-int view_add_uids(struct mailbox *m, uint32_t from, struct store_error *e)
+int view_add_uids(struct mailbox *m, struct uid_map *to, uint32_t from, struct store_error *e)
 {
-    if (m->rec.exists > m->capacity - m->exists) {
-        m->capacity = m->exists + m->rec.exists + (m->exists > 0 ? 256 : 0);
-        m->uids = xreallocarray(m->uids, m->capacity, sizeof *m->uids);
-        pages_map(m->uids + m->exists, (m->capacity - m->exists) * sizeof *m->uids);
-    }
     for (uint32_t c = 0; c < m->rec.chunk_count; c++) {
         const struct chunk_info *info = &m->infos[c];
         if (info->last_uid < from)
             continue;
-        if (info->last_uid - info->first_uid == info->count - 1 && info->first_uid >= from
-            && info->count <= m->capacity - m->exists) {
-            const uint32_t first = info->first_uid, n = info->count;
-            uint32_t *const to = m->uids + m->exists;
-            for (uint32_t i = 0; i < n; i++)                 /* no gaps: the records need not be read */
-                to[i] = first + i;
-            m->exists += n;
+        if (info->last_uid - info->first_uid == info->count - 1) {       /* no gaps: the records need not be read */
+            const uint32_t first = info->first_uid < from ? from : info->first_uid;
+            uid_map_add(to, first, info->last_uid - first + 1);
             continue;
         }
         const struct message_record *r = index_chunk(&m->txn, m->box.id, info);
         if (r == NULL)
             return store_fail(e, STORE_CORRUPTION, 0, "%s: index: message records are damaged", m->box.name.text);
-        for (uint32_t i = 0; i < info->count && m->exists < m->capacity; i++)
+        for (uint32_t i = 0; i < info->count; i++)
             if (r[i].uid >= from)
-                m->uids[m->exists++] = r[i].uid;
+                uid_map_add(to, r[i].uid, 1);
     }
     return 0;
 }
@@ -287,6 +269,7 @@ static int open_once(struct store *s, const struct mailbox_name *name, bool read
     m->info_at = UINT32_MAX;
     m->chunk = xmalloc(INDEX_CHUNK * sizeof *m->chunk);
     m->content = content_new();
+    m->uids = uid_map_new();
     if (box_open(&m->box, s, name, readonly, e) != 0) {
         m->box.fd = m->box.dirfd = -1;
         mailbox_close(m);
@@ -294,7 +277,7 @@ static int open_once(struct store *s, const struct mailbox_name *name, bool read
     }
     m->readonly = readonly || m->box.readonly;
     if (box_refresh(&m->box, &rec, e) != 0 || box_settle(&m->box, &rec, e) != 0 || mailbox_snapshot(m, e) != 0 || mailbox_load_keywords(m, &m->txn, e) != 0
-        || view_add_uids(m, 1, e) != 0) {
+        || view_add_uids(m, m->uids, 1, e) != 0) {
         mailbox_close(m);
         return -1;
     }
@@ -331,7 +314,7 @@ void mailbox_close(struct mailbox *m)
     buf_free(&m->own);
     buf_free(&m->keyword_names);
     buf_free(&m->cache_pending);
-    free(m->uids);
+    uid_map_free(m->uids);
     free(m->infos);
     free(m->chunk);
     free(m);
@@ -361,11 +344,11 @@ static uint32_t first_unseen(struct mailbox *m)
 void mailbox_info(struct mailbox *m, struct mailbox_status *out)
 {
     if (mailbox_snapshot(m, NULL) != 0) {
-        *out = (struct mailbox_status){ .exists = m->exists, .uidvalidity = m->uidvalidity, .uidnext = m->uidnext };
+        *out = (struct mailbox_status){ .exists = mailbox_exists(m), .uidvalidity = m->uidvalidity, .uidnext = m->uidnext };
         return;
     }
     fill_status(out, &m->rec);
-    out->exists = m->exists;
+    out->exists = mailbox_exists(m);
     out->uidnext = m->uidnext;
     out->recent = view_recent(m);
     out->first_unseen = first_unseen(m);

@@ -6,6 +6,7 @@
 #include "store/mbox_lock.h"
 #include "store/mbox_rewrite.h"
 #include "store/mbox_scan.h"
+#include "store/uid_map.h"
 
 /* What the files of the mailbox store share. */
 struct store {
@@ -81,8 +82,7 @@ struct mailbox {
     uint32_t uidvalidity, uidnext;           /* uidnext: of the view */
     uint64_t modseq, expunge_modseq;         /* up to which the view has been told */
     uint64_t pending_since;                  /* up to which all had been told before pending_expunges */
-    uint32_t *uids;
-    uint32_t exists, capacity;
+    struct uid_map *uids;                    /* of the view */
     struct buf recent;                       /* struct uid_range: what this session saw first */
     struct buf own;                          /* uint64_t: modseqs of own changes after modseq, not told again */
     struct buf keyword_names;
@@ -116,9 +116,9 @@ bool mailbox_is_recent(const struct mailbox *m, uint32_t uid);
 void mailbox_own_change(struct mailbox *m, uint64_t modseq);
 bool mailbox_is_own_change(const struct mailbox *m, uint64_t modseq);
 
-/* What mailbox.c and view.c share. The UIDs of the snapshot from `from` on are added to the view; what nobody has claimed yet
+/* What mailbox.c and view.c share. The UIDs of the snapshot from `from` on are added to `to`; what nobody has claimed yet
  * becomes \Recent for this session (in the index, unless the view is read-only); counts. */
-int view_add_uids(struct mailbox *m, uint32_t from, struct store_error *e);
+int view_add_uids(struct mailbox *m, struct uid_map *to, uint32_t from, struct store_error *e);
 int view_claim_recent(struct mailbox *m, struct store_error *e);
 uint32_t view_recent(const struct mailbox *m);
 unsigned view_keywords(const struct mailbox *m);

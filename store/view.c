@@ -36,36 +36,32 @@ bool mailbox_is_own_change(const struct mailbox *m, uint64_t modseq)
     return false;
 }
 
-/* Takes out of the view what the index has no more, telling from the end so that numbers stay simple. */
+/* Takes out of the view what the index has no more; told ascending, each numbered as it is then: as Dovecot and UW do. */
 static int tell_expunged(struct mailbox *m, const struct mailbox_listener *l, struct store_error *e)
 {
-    struct mailbox now = { .box = m->box, .rec = m->rec, .infos = m->infos, .txn = m->txn };
-    if (view_add_uids(&now, 1, e) != 0) {
-        free(now.uids);
+    struct uid_map *now = uid_map_new();
+    if (view_add_uids(m, now, 1, e) != 0) {
+        uid_map_free(now);
         return -1;
     }
-    uint32_t j = now.exists, seq = m->exists;
-    uint32_t *gone = xreallocarray(NULL, (size_t)m->exists + 1, sizeof *gone), gone_n = 0;
-    for (; seq > 0; seq--) {
-        while (j > 0 && now.uids[j - 1] > m->uids[seq - 1])
-            j--;
-        if (j == 0 || now.uids[j - 1] != m->uids[seq - 1])
-            gone[gone_n++] = seq;
-    }
-    uint32_t told = 0, to = 0;
-    for (uint32_t i = gone_n; i > 0; i--, told++)        /* ascending, each numbered as it is then: as Dovecot and UW do */
+    struct uid_map *kept = uid_map_new();
+    uint32_t told = 0;
+    for (uint32_t seq = 1, n; (n = uid_map_run(m->uids, seq)) > 0; seq += n) {
+        const uint32_t uid = mailbox_uid(m, seq), there = uid_map_seq_from(now, uid);
+        if (uid_map_uid(now, there) == uid) {
+            const uint32_t run = uid_map_run(now, there);
+            n = n < run ? n : run;
+            uid_map_add(kept, uid, n);
+            continue;
+        }
+        n = 1;
         if (l != NULL && l->expunged != NULL)
-            l->expunged(l->ctx, gone[i - 1] - told, m->uids[gone[i - 1] - 1]);
-    uint32_t next = gone_n;
-    for (uint32_t from = 0; from < m->exists; from++) {
-        if (next > 0 && gone[next - 1] == from + 1)
-            next--;
-        else
-            m->uids[to++] = m->uids[from];
+            l->expunged(l->ctx, seq - told, uid);
+        told++;
     }
-    m->exists = to;
-    free(gone);
-    free(now.uids);
+    uid_map_free(now);
+    uid_map_free(m->uids);
+    m->uids = kept;
     return 0;
 }
 
@@ -114,18 +110,18 @@ static int tell(struct mailbox *m, bool expunges, const struct mailbox_listener 
             return -1;
         m->pending_expunges = false;
     }
-    const uint32_t after = m->exists;
+    const uint32_t after = mailbox_exists(m);
     if (m->rec.uidnext > m->uidnext) {
-        if (view_add_uids(m, m->uidnext, e) != 0)
+        if (view_add_uids(m, m->uids, m->uidnext, e) != 0)
             return -1;
         m->uidnext = m->rec.uidnext;
-        changed = m->exists != after;
+        changed = mailbox_exists(m) != after;
     }
     if (changed) {
         /* The view has them: whatever fails now, the client must know, or its numbers are not ours. */
         const int rc = view_claim_recent(m, e);
         if (l != NULL && l->exists != NULL)
-            l->exists(l->ctx, m->exists, view_recent(m));
+            l->exists(l->ctx, mailbox_exists(m), view_recent(m));
         if (rc != 0 || mailbox_snapshot(m, e) != 0)
             return -1;
     }
@@ -241,7 +237,7 @@ size_t mailbox_messages(struct mailbox *m, uint32_t seq, struct message *out, si
     if (r == NULL)
         return 0;
     const struct message_record *const end = m->chunk + m->infos[m->info_at].count;
-    for (; r < end && k < n && seq + k <= m->exists && r->uid == m->uids[seq + k - 1]; r++, k++)
+    for (uint32_t uid; r < end && k < n && (uid = mailbox_uid(m, seq + (uint32_t)k)) != 0 && r->uid == uid; r++, k++)
         out[k] = message_of(m, r, seq + (uint32_t)k);
     return k;
 }
