@@ -280,12 +280,18 @@ static enum read_result over(struct session *s, enum io_status status)
     return READ_OVER;
 }
 
-/* UID REPLACE streams as REPLACE does. */
-static bool streams(const struct command *c, const struct parse *rest)
+/* The command's name; of UID, which of the commands that go by UID it is. */
+static struct str name_of(const struct command *c, const struct parse *rest)
 {
     struct parse p = *rest;
     struct str name;
-    return c->flags & COMMAND_STREAMS || (c->run == cmd_uid && parse_sp(&p) && parse_atom(&p, &name) && str_ieq(name, STR("REPLACE")));
+    return c->run == cmd_uid && parse_sp(&p) && parse_atom(&p, &name) ? name : str_z(c->name);
+}
+
+/* UID REPLACE streams as REPLACE does. */
+static bool streams(const struct command *c, const struct parse *rest)
+{
+    return c->flags & COMMAND_STREAMS || str_ieq(name_of(c, rest), STR("REPLACE"));
 }
 
 /* Is the literal that ends the line the first argument? APPEND's is its mailbox, which is read as any other. */
@@ -339,9 +345,21 @@ static enum read_result read_command(struct session *s, struct buf *line)
 
 /* ---- the loop ----------------------------------------------------------------------------------------------------- */
 
+/* Did it fail since something in the index was damaged, or the index was made anew meanwhile? And nothing is done twice if it is run again. */
+static bool worth_repeating(const struct session *s, const struct command *c, const struct parse *args, enum outcome outcome)
+{
+    static const char *const names[] = { "FETCH", "SEARCH", "ESEARCH", "SORT", "THREAD", "STORE", "EXPUNGE", "COPY" };
+    if (outcome != OUTCOME_NO || (strcmp(s->code, "CORRUPTION") != 0 && strcmp(s->code, "NONEXISTENT") != 0))
+        return false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (str_ieq(name_of(c, args), str_z(names[i])))
+            return true;
+    return false;
+}
+
 static enum outcome run_command(struct session *s, const struct buf *line, const struct command **found)
 {
-    struct parse args;
+    struct parse args, again;
     struct str name;
     const struct command *c = look(s, line, &s->tag, &args);
     *found = c;
@@ -357,7 +375,16 @@ static enum outcome run_command(struct session *s, const struct buf *line, const
                    : c->states & STATE_SELECTED && s->state == STATE_AUTH ? "Select a mailbox first" : "Not in this state");
     s->expunge_allowed = !(c->flags & COMMAND_KEEPS_NUMBERS);
     session_tell(s, c->name, s->began);
-    return c->run(s, &args);
+    again = args;
+    const enum outcome outcome = c->run(s, &args);
+    if (!worth_repeating(s, c, &again, outcome))
+        return outcome;
+    session_sync(s, false);                      /* with the index as it is now */
+    if (s->state == STATE_LOGOUT)
+        return outcome;
+    s->code[0] = s->text[0] = 0;
+    s->long_code = NULL;
+    return c->run(s, &again);
 }
 
 /* RFC 7162 sections 3.2.7 and 6: after messages went, and while it is still untold that some did. */

@@ -24,8 +24,15 @@
 static const char box_key[] = "last-box";
 static const char validity_key[] = "last-uidvalidity";
 
-int index_fail(struct store_error *e, int rc, const char *what)
+static void note_damage(struct index *x, int rc)
 {
+    if (x != NULL && index_is_damage(rc))
+        x->damaged = true;
+}
+
+int index_fail(struct index *x, struct store_error *e, int rc, const char *what)
+{
+    note_damage(x, rc);
     const int err = rc > 0 ? rc : rc == MDB_MAP_FULL ? ENOSPC : 0;
     return store_fail(e, rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND ? STORE_CORRUPTION : STORE_IO, err,
                       "index: %s: %s", what, mdb_strerror(rc));
@@ -37,12 +44,6 @@ void index_key(unsigned char key[12], uint64_t id, uint32_t low)
     const uint32_t low_first = htobe32(low);
     memcpy(key, &high_first, sizeof high_first);
     memcpy(key + sizeof high_first, &low_first, sizeof low_first);
-}
-
-static void note_damage(struct index *x, int rc)
-{
-    if (index_is_damage(rc))
-        x->damaged = true;
 }
 
 /* The next octets, at most 8, as a number; of fewer the rest is 0. */
@@ -161,9 +162,8 @@ int index_put(struct index_txn *t, enum table table, const void *key, size_t n, 
 {
     const MDB_val k = { n, (void *)(uintptr_t)key };
     const int rc = put(t, table, &k, value, size, false);
-    note_damage(t->index, rc);
     if (rc != 0)
-        return index_fail(e, rc, index_table_names[table]);
+        return index_fail(t->index, e, rc, index_table_names[table]);
     return 0;
 }
 
@@ -171,7 +171,7 @@ int index_del(struct index_txn *t, enum table table, const void *key, size_t n, 
 {
     MDB_val k = { n, (void *)(uintptr_t)key };
     const int rc = mdb_del(t->txn, t->index->tables[table], &k, NULL);
-    return rc == 0 || rc == MDB_NOTFOUND ? 0 : index_fail(e, rc, index_table_names[table]);
+    return rc == 0 || rc == MDB_NOTFOUND ? 0 : index_fail(t->index, e, rc, index_table_names[table]);
 }
 
 static int begin(struct index *x, bool write, struct index_txn *t)
@@ -200,7 +200,7 @@ int index_begin(struct index *x, bool write, struct index_txn *t, struct store_e
         rc = begin(x, write, t);
     if (rc != 0) {
         t->txn = NULL;
-        return index_fail(e, rc, "begin");
+        return index_fail(x, e, rc, "begin");
     }
     x->live++;
     return 0;
@@ -213,17 +213,16 @@ int index_commit(struct index_txn *t, struct store_error *e)
         return 0;
     }
     const int rc = mdb_txn_commit(t->txn);
-    note_damage(t->index, rc);
     t->txn = NULL;
     t->index->live--;
     index_keep_reserve(t->index);
-    return rc == 0 ? 0 : index_fail(e, rc, "commit");
+    return rc == 0 ? 0 : index_fail(t->index, e, rc, "commit");
 }
 
 int index_sync(struct index *x, struct store_error *e)
 {
     const int rc = x->memory >= 0 || x->env == NULL ? 0 : mdb_env_sync(x->env, 1);
-    return rc == 0 ? 0 : index_fail(e, rc, "sync");
+    return rc == 0 ? 0 : index_fail(x, e, rc, "sync");
 }
 
 void index_abort(struct index_txn *t)
@@ -255,7 +254,7 @@ static int count_up(struct index_txn *t, const char *key, size_t n, uint64_t lea
     v = (MDB_val){ sizeof value, &value };
     rc = mdb_put(t->txn, t->index->main, &k, &v, 0);
     *out = value;
-    return rc == 0 ? 0 : index_fail(e, rc, "counter");
+    return rc == 0 ? 0 : index_fail(t->index, e, rc, "counter");
 }
 
 int index_new_uidvalidity(struct index_txn *t, uint32_t *out, struct store_error *e)
@@ -293,7 +292,7 @@ int index_find(struct index_txn *t, const char *name, bool create, uint64_t *id,
     if (rc == 0 && v.mv_size == sizeof *id)
         memcpy(id, v.mv_data, sizeof *id);
     else if (rc != 0 && rc != MDB_NOTFOUND)
-        return index_fail(e, rc, "names");
+        return index_fail(t->index, e, rc, "names");
     if (*id != 0 || !create)
         return 0;
     struct timespec now;
@@ -313,7 +312,7 @@ int index_rename(struct index_txn *t, const char *from, const char *to, struct s
     const size_t n = strlen(from);
     int rc = mdb_cursor_open(t->txn, t->index->tables[TABLE_NAMES], &c);
     if (rc != 0)
-        return index_fail(e, rc, "names");
+        return index_fail(t->index, e, rc, "names");
     k = (MDB_val){ n, (void *)(uintptr_t)from };
     for (rc = mdb_cursor_get(c, &k, &v, MDB_SET_RANGE); rc == 0; rc = mdb_cursor_get(c, &k, &v, MDB_NEXT)) {
         const char *name = k.mv_data;
@@ -347,7 +346,7 @@ static int delete_prefix(struct index_txn *t, enum table table, uint64_t id, str
     MDB_cursor *c;
     int rc = mdb_cursor_open(t->txn, t->index->tables[table], &c);
     if (rc != 0)
-        return index_fail(e, rc, index_table_names[table]);
+        return index_fail(t->index, e, rc, index_table_names[table]);
     index_key(key, id, 0);
     MDB_val k = { 8, key }, v;
     for (rc = mdb_cursor_get(c, &k, &v, MDB_SET_RANGE); rc == 0; rc = mdb_cursor_get(c, &k, &v, MDB_NEXT)) {
@@ -358,7 +357,7 @@ static int delete_prefix(struct index_txn *t, enum table table, uint64_t id, str
             break;
     }
     mdb_cursor_close(c);
-    return rc == 0 || rc == MDB_NOTFOUND ? 0 : index_fail(e, rc, index_table_names[table]);
+    return rc == 0 || rc == MDB_NOTFOUND ? 0 : index_fail(t->index, e, rc, index_table_names[table]);
 }
 
 int index_delete(struct index_txn *t, const char *name, struct store_error *e)
@@ -384,7 +383,7 @@ int index_get_box(struct index_txn *t, uint64_t id, struct box_record *out, stru
     if (rc == MDB_NOTFOUND || (rc == 0 && v.mv_size != sizeof *out))
         return 0;
     if (rc != 0)
-        return index_fail(e, rc, "box");
+        return index_fail(t->index, e, rc, "box");
     memcpy(out, v.mv_data, sizeof *out);
     return out->id == id && out->keyword_count <= STORE_KEYWORDS;
 }
@@ -401,13 +400,17 @@ int index_get_keywords(struct index_txn *t, uint64_t id, struct buf *out, struct
     unsigned char key[12];
     MDB_val v;
     index_key(key, id, 0);
+    struct box_record box;
+    uint32_t count = 0;
     buf_clear(out);
-    const int rc = index_get(t, TABLE_KEYWORDS, key, 8, &v);
-    if (rc != 0 && rc != MDB_NOTFOUND)
-        return index_fail(e, rc, "keywords");
+    int rc = index_get(t, TABLE_KEYWORDS, key, 8, &v);
     if (rc == 0 && v.mv_size > 0 && ((const char *)v.mv_data)[v.mv_size - 1] == 0)
         buf_add(out, v.mv_data, v.mv_size);
-    return 0;
+    for (size_t i = 0; i < out->len; i++)
+        count += out->data[i] == 0;
+    if ((rc == 0 || rc == MDB_NOTFOUND) && index_get_box(t, id, &box, NULL) == 1 && box.keyword_count > count)
+        rc = MDB_CORRUPTED;                  /* a page of the table's tree is another one's */
+    return rc == 0 || rc == MDB_NOTFOUND ? 0 : index_fail(t->index, e, rc, "keywords");
 }
 
 int index_put_keywords(struct index_txn *t, uint64_t id, struct str names, struct store_error *e)

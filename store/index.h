@@ -146,7 +146,7 @@ int index_get_all(struct index_txn *t, const struct box_record *box, struct mess
 /* Counts of one chunk anew from its records (base, id and max_modseq are left alone but max_modseq raised). */
 void chunk_count_up(struct chunk_info *info, const struct message_record *records, size_t n);
 
-/* Keyword names, NUL-terminated one after another. */
+/* Keyword names, NUL-terminated one after another; as many as the box's record tells, or the index is damaged. */
 int index_get_keywords(struct index_txn *t, uint64_t id, struct buf *out, struct store_error *e);
 int index_put_keywords(struct index_txn *t, uint64_t id, struct str names, struct store_error *e);
 

@@ -27,6 +27,15 @@ static struct {
     void *lmdb;              /* where its code is loaded */
 } watched;
 
+/* LMDB found something that cannot be. */
+static void assertion(MDB_env *env, const char *text)
+{
+    (void)env;
+    (void)text;
+    if (watched.back != NULL)
+        siglongjmp(*watched.back, 1);
+}
+
 /* Opens the tables and checks the version; a fresh environment gets its version. MDB_VERSION_MISMATCH if it is another. */
 static int open_tables(struct index *x)
 {
@@ -132,6 +141,7 @@ static int open_environment(struct index *x, const char *path, unsigned flags)
     int rc = mdb_env_create(&x->env);
     if (rc != 0)
         return rc;
+    mdb_env_set_assert(x->env, assertion);
     mdb_env_set_maxdbs(x->env, TABLE_COUNT);
     mdb_env_set_maxreaders(x->env, INDEX_READERS);
     mdb_env_set_mapsize(x->env, INDEX_MAP);
@@ -221,7 +231,7 @@ int index_open(struct index **out, const char *dir, void (*warning)(const char *
         rc = move_to_memory(x);
     if (rc != 0) {
         index_close(x);
-        return index_fail(e, rc, dir != NULL ? dir : "memory");
+        return index_fail(NULL, e, rc, dir != NULL ? dir : "memory");
     }
     *out = x;
     return 0;
@@ -323,22 +333,12 @@ static void fault(int signal_number, siginfo_t *info, void *context)
     signal(signal_number, SIG_DFL);  /* a fault of our own */
 }
 
-static void assertion(MDB_env *env, const char *text)
-{
-    (void)env;
-    (void)text;
-    if (watched.back != NULL)
-        siglongjmp(*watched.back, 1);
-}
-
 void index_watch(struct index *x, sigjmp_buf *back)
 {
     struct sigaction act = { .sa_sigaction = fault, .sa_flags = SA_SIGINFO | SA_NODEFER };
     Dl_info code = { .dli_fbase = NULL };
     watched.back = back;
     watched.index = x;
-    if (x != NULL)
-        mdb_env_set_assert(x->env, assertion);
     if (watched.lmdb != NULL || back == NULL)
         return;
     dladdr((void *)(uintptr_t)mdb_env_create, &code);

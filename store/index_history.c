@@ -64,7 +64,7 @@ int index_each_expunged(struct index_txn *t, uint64_t id, uint64_t above, void (
     MDB_val k = { sizeof key, key }, v;
     int rc = mdb_cursor_open(t->txn, t->index->tables[TABLE_EXPUNGED], &c);
     if (rc != 0)
-        return index_fail(e, rc, "expunged");
+        return index_fail(t->index, e, rc, "expunged");
     history_key(key, id, above + 1);
     for (rc = next_key(c, true, id, &k); rc == 0; rc = next_key(c, false, id, &k)) {
         rc = index_get(t, TABLE_EXPUNGED, k.mv_data, k.mv_size, &v);
@@ -77,7 +77,7 @@ int index_each_expunged(struct index_txn *t, uint64_t id, uint64_t above, void (
         }
     }
     mdb_cursor_close(c);
-    return rc == MDB_NOTFOUND ? 0 : index_fail(e, rc, "expunged");
+    return rc == MDB_NOTFOUND ? 0 : index_fail(t->index, e, rc, "expunged");
 }
 
 int index_trim_expunged(struct index_txn *t, struct box_record *box, struct store_error *e)
@@ -90,7 +90,7 @@ int index_trim_expunged(struct index_txn *t, struct box_record *box, struct stor
         return 0;
     for (int i = 0; i < HISTORY_DROP; i++) {
         if ((rc = mdb_cursor_open(t->txn, t->index->tables[TABLE_EXPUNGED], &c)) != 0)
-            return index_fail(e, rc, "expunged");
+            return index_fail(t->index, e, rc, "expunged");
         k = (MDB_val){ sizeof key, key };
         history_key(key, box->id, 0);
         rc = next_key(c, true, box->id, &k);
@@ -100,7 +100,7 @@ int index_trim_expunged(struct index_txn *t, struct box_record *box, struct stor
         if (rc == MDB_NOTFOUND)
             break;
         if (rc != 0)
-            return index_fail(e, rc, "expunged");
+            return index_fail(t->index, e, rc, "expunged");
         box->history_modseq = history_modseq(gone);
         if (index_del(t, TABLE_EXPUNGED, gone, sizeof gone, e) != 0)
             return -1;
@@ -115,7 +115,7 @@ int index_new_object_id(struct index_txn *t, struct box_record *box, struct stor
     MDB_val k, v;
     int rc = mdb_cursor_open(t->txn, t->index->tables[TABLE_BOX], &c);
     if (rc != 0)
-        return index_fail(e, rc, "boxes");
+        return index_fail(t->index, e, rc, "boxes");
     box->object_id = box->uidvalidity;
     for (rc = mdb_cursor_get(c, &k, &v, MDB_FIRST); rc == 0; rc = mdb_cursor_get(c, &k, &v, MDB_NEXT)) {
         struct box_record other;
@@ -126,5 +126,5 @@ int index_new_object_id(struct index_txn *t, struct box_record *box, struct stor
             box->object_id = box->id << 32 | box->uidvalidity;
     }
     mdb_cursor_close(c);
-    return rc == MDB_NOTFOUND ? 0 : index_fail(e, rc, "boxes");
+    return rc == MDB_NOTFOUND ? 0 : index_fail(t->index, e, rc, "boxes");
 }

@@ -41,7 +41,8 @@ char *index_map(struct index *x);
 /* What lies at `at` in the map was read: its pages count as memory of the process until they are given back, which is done when they lie in
  * too many windows. They stay in the page cache, and pointers into the map stay valid. */
 void index_touched(struct index *x, const void *at);
-int index_fail(struct store_error *e, int rc, const char *what);
+/* Says why, and notes that the index (or NULL) is damaged, if that is why: it is made anew with the next transaction. -1. */
+int index_fail(struct index *x, struct store_error *e, int rc, const char *what);
 /* key: box id and a 32-bit number, big-endian so that LMDB keeps them in order; 8 octets of it are the box id alone. */
 void index_key(unsigned char key[12], uint64_t id, uint32_t low);
 int index_get(struct index_txn *t, enum table table, const void *key, size_t n, MDB_val *out);   /* LMDB's code */
