@@ -14,7 +14,9 @@ struct uid_map {
     struct run *runs;
     size_t n, room;
     uint32_t count;          /* messages */
-    size_t at;               /* the run found last */
+    size_t at;               /* the run found last, */
+    struct run last;         /* itself, */
+    uint32_t last_n;         /* and how many messages it has; 0: not known */
 };
 
 struct uid_map *uid_map_new(void)
@@ -51,6 +53,7 @@ void uid_map_add(struct uid_map *map, uint32_t first, uint32_t n)
         map->runs[map->n++] = (struct run){ map->count + 1, first };
     }
     map->count += n;
+    map->last_n = 0;
 }
 
 uint32_t uid_map_count(const struct uid_map *map)
@@ -58,32 +61,31 @@ uint32_t uid_map_count(const struct uid_map *map)
     return map->count;
 }
 
-/* The last run that does not begin behind message seq, which exists. */
-static size_t run_of_seq(struct uid_map *map, uint32_t seq)
+/* Makes the run of message seq, which exists, the one found last. */
+static void find(struct uid_map *map, uint32_t seq)
 {
-    size_t low = map->at, high = low + 1;
-    if (low < map->n && map->runs[low].seq <= seq) {
-        if (seq < end_of(map, low))
-            return low;
-        if (++low < map->n && seq < end_of(map, low))
-            return map->at = low;
-    }
-    for (low = 0, high = map->n; high - low > 1;) {
-        const size_t mid = low + (high - low) / 2;
-        if (map->runs[mid].seq <= seq)
-            low = mid;
-        else
-            high = mid;
-    }
-    return map->at = low;
+    size_t low = map->at + 1, high = low + 1;        /* the next one: the usual case */
+    if (low >= map->n || map->runs[low].seq > seq || end_of(map, low) <= seq)
+        for (low = 0, high = map->n; high - low > 1;) {
+            const size_t mid = low + (high - low) / 2;
+            if (map->runs[mid].seq <= seq)
+                low = mid;
+            else
+                high = mid;
+        }
+    map->at = low;
+    map->last = map->runs[low];
+    map->last_n = end_of(map, low) - map->last.seq;
 }
 
 uint32_t uid_map_uid(struct uid_map *map, uint32_t seq)
 {
-    if (seq == 0 || seq > map->count)
-        return 0;
-    const struct run *r = &map->runs[run_of_seq(map, seq)];
-    return r->uid + (seq - r->seq);
+    if (seq - map->last.seq >= map->last_n) {
+        if (seq == 0 || seq > map->count)
+            return 0;
+        find(map, seq);
+    }
+    return map->last.uid + (seq - map->last.seq);
 }
 
 uint32_t uid_map_seq_from(struct uid_map *map, uint32_t uid)
@@ -105,5 +107,5 @@ uint32_t uid_map_seq_from(struct uid_map *map, uint32_t uid)
 
 uint32_t uid_map_run(struct uid_map *map, uint32_t seq)
 {
-    return seq == 0 || seq > map->count ? 0 : end_of(map, run_of_seq(map, seq)) - seq;
+    return uid_map_uid(map, seq) == 0 ? 0 : map->last_n - (seq - map->last.seq);
 }

@@ -237,8 +237,15 @@ size_t mailbox_messages(struct mailbox *m, uint32_t seq, struct message *out, si
     if (r == NULL)
         return 0;
     const struct message_record *const end = m->chunk + m->infos[m->info_at].count;
-    for (uint32_t uid; r < end && k < n && (uid = mailbox_uid(m, seq + (uint32_t)k)) != 0 && r->uid == uid; r++, k++)
+    for (uint32_t uid = 0, run = 0; r < end && k < n; r++, k++, uid++, run--) {
+        if (run == 0) {
+            run = uid_map_run(m->uids, seq + (uint32_t)k);
+            uid = mailbox_uid(m, seq + (uint32_t)k);
+        }
+        if (run == 0 || r->uid != uid)
+            break;
         out[k] = message_of(m, r, seq + (uint32_t)k);
+    }
     return k;
 }
 
