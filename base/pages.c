@@ -3,13 +3,15 @@
  */
 #include "base/pages.h"
 
+#include <limits.h>
 #include <link.h>
 #include <malloc.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, FEW = 16 * PAGE };
+enum { PAGE = 4096, FEW = 16 * PAGE, HUGE_PAGE = 2 << 20, TOP_PAD = 128 << 10 };      /* TOP_PAD: as the library has it by itself */
 
 #ifndef MADV_POPULATE_WRITE
 enum { MADV_POPULATE_READ = 22, MADV_POPULATE_WRITE = 23 };
@@ -29,6 +31,34 @@ void pages_map(void *p, size_t n)
     if (n >= FEW)
         populate((uintptr_t)p, (uintptr_t)p + n, MADV_POPULATE_WRITE);
 }
+
+#ifdef __GLIBC__
+void pages_heap(size_t n)
+{
+    const size_t room = n < INT_MAX / 2 ? n + HUGE_PAGE : INT_MAX / 2;
+    (void)mallopt(M_TOP_PAD, (int)room);         /* the heap grows by so much, and is not cut before it has so much to give back */
+    void *const p = malloc(mallinfo2().keepcost + 1);        /* more than there is: it grows now */
+    const uintptr_t end = (uintptr_t)sbrk(0), from = (end - room + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
+    if (p != NULL && from < end)
+        (void)madvise((void *)from, end - from, MADV_HUGEPAGE);
+    free(p);
+}
+
+void pages_heap_end(void)
+{
+    (void)mallopt(M_TOP_PAD, TOP_PAD);
+    (void)malloc_trim(0);
+}
+#else
+void pages_heap(size_t n)
+{
+    (void)n;
+}
+
+void pages_heap_end(void)
+{
+}
+#endif
 
 /* A library's segments: what can be written, after the part of it that the loader made read-only again, and the code. */
 static int own_library(struct dl_phdr_info *info, size_t size, void *ctx)

@@ -33,7 +33,7 @@ static bool want_unwritten(const struct chunk_info *info)
 }
 
 /* Messages written in one step: bounds the memory, whatever the mailbox. */
-enum { ROUND = 1 << 16 };
+enum { ROUND = 1 << 16, MANY = 1 << 13 };
 
 /* The state of one checkpoint: rounds of at most ROUND messages. */
 struct work {
@@ -409,12 +409,17 @@ int mailbox_store(struct mailbox *m, const uint32_t *seqs, size_t n, const struc
         uids[i] = mailbox_uid(m, seqs[i]);
     put_in_order(uids, n);
     int rc = 0;
+    const bool many = n >= MANY;
+    if (many)                                    /* LMDB keeps a copy of each page that is written until the commit */
+        pages_heap((n < ROUND ? n : ROUND) * (sizeof(struct message_record) + sizeof(struct message_record) / 4));
     for (size_t from = 0; rc == 0 && from < n; from += ROUND) {
         c.uids = uids + from;
         c.n = n - from < ROUND ? n - from : ROUND;
         rc = store_uids(m, &c, e);
     }
     free(uids);
+    if (many)
+        pages_heap_end();
     if (rc == 0 && m->box.store->durable_flags && mailbox_checkpoint(m, false, &now) != 0
         && (m->box.store->settings->durable_flags || now.code != STORE_OVERQUOTA)) {
         if (e != NULL)
