@@ -139,7 +139,7 @@ static const struct filter_row session[] = {
     { SYS_utimensat, ALWAYS, 0, 0 }, { SYS_readlinkat, ALWAYS, 0, 0 }, { SYS_faccessat, ALWAYS, 0, 0 }, { SYS_faccessat2, ALWAYS, 0, 0 },
     { SYS_fchmod, ALWAYS, 0, 0 }, { SYS_fchmodat, ALWAYS, 0, 0 }, { SYS_memfd_create, ALWAYS, 0, 0 }, { SYS_umask, ALWAYS, 0, 0 },
     { SYS_getxattr, ALWAYS, 0, 0 }, { SYS_fgetxattr, ALWAYS, 0, 0 }, { SYS_lgetxattr, ALWAYS, 0, 0 }, { SYS_setxattr, ALWAYS, 0, 0 },
-    { SYS_fsetxattr, ALWAYS, 0, 0 }, { SYS_removexattr, ALWAYS, 0, 0 },
+    { SYS_fsetxattr, ALWAYS, 0, 0 }, { SYS_removexattr, ALWAYS, 0, 0 }, { SYS_fremovexattr, ALWAYS, 0, 0 },
     { SYS_inotify_init1, ALWAYS, 0, 0 }, { SYS_inotify_add_watch, ALWAYS, 0, 0 }, { SYS_inotify_rm_watch, ALWAYS, 0, 0 },
     { SYS_rt_sigaction, ALWAYS, 0, 0 }, { SYS_rt_sigpending, ALWAYS, 0, 0 }, { SYS_sigaltstack, ALWAYS, 0, 0 },
     { SYS_clock_nanosleep, ALWAYS, 0, 0 }, { SYS_nanosleep, ALWAYS, 0, 0 }, { SYS_sched_yield, ALWAYS, 0, 0 },

@@ -363,6 +363,9 @@ static int status_once(struct store *s, const struct mailbox_name *name, struct 
         return -1;
     int rc = box_refresh(&b, &rec, e);
     if (rc == 0) {
+        const struct box_record as_found = rec;
+        if (box_settle(&b, &rec, NULL) != 0)         /* what is told is to last; where that cannot be now, it is told all the same */
+            rec = as_found;
         fill_status(out, &rec);
         rc = index_begin(s->index, false, &t, e);
     }

@@ -146,9 +146,11 @@ static int begin_box(struct index_txn *t, struct match *m, struct store_error *e
     struct box_record *rec = m->rec;
     if (m->found->base)
         rec->uidvalidity = m->found->base_validity;
+    else if (m->found->recalled_validity != 0)
+        rec->uidvalidity = m->found->recalled_validity;
     else if (index_new_uidvalidity(t, &rec->uidvalidity, e) != 0)
         return -1;
-    rec->uidnext = 1;
+    rec->uidnext = m->found->base ? 1 : m->found->recalled_last + 1;
     rec->highestmodseq = rec->history_modseq = clock_modseq();
     return index_new_object_id(t, rec, e);
 }
@@ -386,6 +388,10 @@ static void begin_scan(const struct box *b, const struct before *was, struct sca
     buf_add(&s->keywords, was->keywords.data, was->keywords.len);
     for (size_t i = 0; i < was->keywords.len; i++)
         s->names += was->keywords.data[i] == 0;
+    if (!was->known)
+        box_recall(b, &s->recalled_validity, &s->recalled_last);
+    if (s->recalled_validity > time(NULL) + CLOCK_SLACK || s->recalled_last >= UID_SANE)
+        s->recalled_validity = s->recalled_last = 0;
 }
 
 /* The base line as we know it: no other program has given UIDs since. */

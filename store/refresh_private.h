@@ -21,6 +21,7 @@ struct scan_result {
     uint32_t last_x;                  /* the highest X-UID so far that is believed */
     uint64_t base_offset;
     struct buf base_keywords;
+    uint32_t recalled_validity, recalled_last;        /* of a file without X-IMAPbase that the index does not know; 0: none */
 };
 
 struct match {

@@ -282,11 +282,15 @@ int box_settle(struct box *b, struct box_record *rec, struct store_error *e)
 {
     struct store_error own;
     e = e != NULL ? e : &own;
-    if (!b->store->settings->durable_flags || b->readonly || at_rest(b, rec, true))
+    if (!b->store->settings->durable_flags || b->readonly)
         return 0;
-    if (box_checkpoint(b, true, e) != 0 && e->code != STORE_OVERQUOTA)
-        return -1;
-    return box_refresh(b, rec, e);
+    if (!at_rest(b, rec, true)) {
+        if (box_checkpoint(b, true, e) != 0 && e->code != STORE_OVERQUOTA)
+            return -1;
+        if (box_refresh(b, rec, e) != 0)
+            return -1;
+    }
+    return box_remember(b, rec) ? box_refresh(b, rec, e) : 0;
 }
 
 int mailbox_checkpoint(struct mailbox *m, bool seal, struct store_error *e)

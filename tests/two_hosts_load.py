@@ -24,7 +24,7 @@ class Mailbox:
         self.flagged, self.removed = set(), set()       # Message-IDs: acknowledged
 
     def selected(self, validity, modseq):
-        if self.validity not in (None, validity) and self.uid_of:      # of an empty mailbox it is nowhere but in the index
+        if self.validity not in (None, validity):
             raise Wrong(f"{self.name}: UIDVALIDITY {self.validity}, then {validity}")
         if modseq < self.modseq:
             raise Wrong(f"{self.name}: HIGHESTMODSEQ {self.modseq}, then {modseq}")
