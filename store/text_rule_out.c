@@ -322,62 +322,76 @@ static bool may_be_at(struct rules *r, struct text_scratch *s, const struct look
     return fits(l, i, *to);
 }
 
-/* What octets are compared with, 16 times each: to make it of one octet takes longer than the comparison. */
+/* What octets are compared with, WIDE times each: to make it of one octet takes longer than the comparison. */
+typedef unsigned char wide __attribute__((vector_size(32)));
 struct compare {
-    vector octet[2], ignore[2];              /* the octet that is looked for and the next, and the bits of them that do not matter */
-    vector mark[2];
-    struct vector_ranges { vector from[RANGES], span[RANGES]; } high, digits;
+    wide octet[2], ignore[2];              /* the octet that is looked for and the next, and the bits of them that do not matter */
+    wide mark[2];
+    struct wide_ranges { wide from[RANGES], span[RANGES]; } high, digits;
 };
 
-static vector of_octet(unsigned char c)
+static inline __attribute__((always_inline)) void of_octet(wide *to, unsigned char c)
 {
-    return (vector){ 0 } + c;
+    *to = (wide){ 0 } + c;
 }
 
-static void of_ranges(struct vector_ranges *to, const struct octet_ranges *r)
+static inline __attribute__((always_inline)) void of_ranges(struct wide_ranges *to, const struct octet_ranges *r)
 {
     for (unsigned k = 0; k < RANGES; k++) {
-        to->from[k] = of_octet(r->from[k]);
-        to->span[k] = of_octet(r->span[k]);
+        of_octet(&to->from[k], r->from[k]);
+        of_octet(&to->span[k], r->span[k]);
     }
 }
 
-static void compare_with(struct compare *c, const struct look *l)
+static inline __attribute__((always_inline)) void compare_with(struct compare *c, const struct look *l)
 {
     const struct rules *r = l->rules;
 
     for (unsigned k = 0; k < 2; k++) {
         const char octet = r->rare + k < r->n ? r->needle[r->rare + k] : '\0';
         const unsigned char ignore = octet == '\0' ? 0xff : octet >= 'A' && octet <= 'Z' ? 0x20 : 0;       /* 0xff: any octet will do */
-        c->ignore[k] = of_octet(ignore);
-        c->octet[k] = of_octet((unsigned char)octet | ignore);
-        c->mark[k] = of_octet((unsigned char)l->mark[k]);
+        of_octet(&c->ignore[k], ignore);
+        of_octet(&c->octet[k], (unsigned char)octet | ignore);
+        of_octet(&c->mark[k], (unsigned char)l->mark[k]);
     }
     of_ranges(&c->high, &l->charset->high);
     of_ranges(&c->digits, &l->charset->digits);
 }
 
-static inline vector in_ranges(vector v, const struct vector_ranges *r)
+/* Keeps those of *set that are in the ranges, or those that are not. */
+static inline __attribute__((always_inline)) void keep(wide *set, bool inside, const wide *octets, const struct wide_ranges *r)
 {
-    return (vector)((v - r->from[0]) <= r->span[0]) | (vector)((v - r->from[1]) <= r->span[1]) | (vector)((v - r->from[2]) <= r->span[2]);
+    const wide v = *octets;
+    const wide in = (wide)((v - r->from[0]) <= r->span[0]) | (wide)((v - r->from[1]) <= r->span[1]) | (wide)((v - r->from[2]) <= r->span[2]);
+    *set &= inside ? in : ~in;
 }
 
-/* Of the 16 octets at p, behind which there is one more: those that may_be_at() has to look at, a bit for each. */
+static inline __attribute__((always_inline)) unsigned wide_bits(const wide *v)
+{
+    vector half[2];
+    memcpy(half, v, sizeof half);
+    return top_bits(half[0]) | top_bits(half[1]) << 16;
+}
+
+/* Of the 32 octets at p, behind which there is one more: those that may_be_at() has to look at, a bit for each. */
 static inline __attribute__((always_inline)) unsigned loud_bits(const struct compare *c, const char *p, bool qp, bool jis)
 {
-    vector v, next;
+    wide v, next;
 
     memcpy(&v, p, sizeof v);
     memcpy(&next, p + 1, sizeof next);
-    const vector same = (vector)((v | c->ignore[0]) == c->octet[0]), same_next = (vector)((next | c->ignore[1]) == c->octet[1]);
-    vector end = next, high = v, equals = { 0 };
-    if (qp) end |= (vector)(next == c->mark[0]), equals = (vector)(v == c->mark[0]);
-    if (jis) end |= (vector)(next == c->mark[1]), high |= (vector)(v == c->mark[1]);
-    const vector found = same & (same_next | end);
-    const unsigned bits = top_bits(found | high | equals);
-    if (bits == 0) return 0;
-    if (qp) equals &= in_ranges(next | 0x20, &c->digits);
-    return top_bits(found | equals | (high & ~in_ranges(v, &c->high)));
+    const wide same = (wide)((v | c->ignore[0]) == c->octet[0]), same_next = (wide)((next | c->ignore[1]) == c->octet[1]);
+    wide end = next, high = v, equals = { 0 };
+    if (qp) end |= (wide)(next == c->mark[0]), equals = (wide)(v == c->mark[0]);
+    if (jis) end |= (wide)(next == c->mark[1]), high |= (wide)(v == c->mark[1]);
+    wide all = same & (same_next | end);
+    const wide any = all | high | equals;
+    if (wide_bits(&any) == 0) return 0;
+    next |= 0x20;
+    if (qp) keep(&equals, true, &next, &c->digits);
+    keep(&high, false, &v, &c->high);
+    all |= equals | high;
+    return wide_bits(&all);
 }
 
 /* Is there a place that may be in a match? qp and jis are constants, so that plain text is not compared with what it cannot have. */
@@ -388,7 +402,7 @@ static inline __attribute__((always_inline)) bool loud_within(struct rules *r, s
     size_t i = 0, to = 0;
 
     compare_with(&c, l);
-    for (; i + sizeof(vector) < l->n; i += sizeof(vector)) {
+    for (; i + sizeof(wide) < l->n; i += sizeof(wide)) {
         for (unsigned bits = loud_bits(&c, l->p + i, qp, jis); bits; bits &= bits - 1) {
             const size_t at = i + (unsigned)__builtin_ctz(bits);
             if (at >= to && may_be_at(r, s, l, at, &to)) return true;
@@ -398,6 +412,20 @@ static inline __attribute__((always_inline)) bool loud_within(struct rules *r, s
         if (may_be_at(r, s, l, i, &to)) return true;
     return false;
 }
+
+/* For all that may be in a text, and for each kind by itself. */
+static inline __attribute__((always_inline)) bool loud(struct rules *r, struct text_scratch *s, const struct look *l)
+{
+    if (l->charset->kind == RULES_JIS) return loud_within(r, s, l, true, true);
+    return l->qp ? loud_within(r, s, l, true, false) : loud_within(r, s, l, false, false);
+}
+
+#ifdef __x86_64__
+static __attribute__((target("avx2"))) bool loud_by_avx2(struct rules *r, struct text_scratch *s, const struct look *l)
+{
+    return loud(r, s, l);
+}
+#endif
 
 bool rule_out(const struct text_needle *n, const struct rule_charset *c, bool qp, const char *p, size_t len)
 {
@@ -409,6 +437,8 @@ bool rule_out(const struct text_needle *n, const struct rule_charset *c, bool qp
         l.mark[1] = ESCAPE;
         if (memchr(p, 14, len) || memchr(p, 15, len)) return false;
     }
-    if (l.charset->kind == RULES_JIS) return !loud_within(r, n->scratch, &l, true, true);
-    return qp ? !loud_within(r, n->scratch, &l, true, false) : !loud_within(r, n->scratch, &l, false, false);
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("avx2")) return !loud_by_avx2(r, n->scratch, &l);
+#endif
+    return !loud(r, n->scratch, &l);
 }
