@@ -63,10 +63,18 @@ class Box(Home):
         return [(m[0], m[1], int(m[2])) for m in re.findall(r'^\d+: (\w+) +\w+ +(\w+) (-?\d+) [0-9a-f]+:[0-9a-f]+:%d ' % inode, lines, re.M)]
 
     def writer(self, kind=None):
-        """The process that has a writing lock of the kernel."""
+        """The process that has a writing lock of the kernel, and is none of ours: those write flags back by themselves."""
         for k, mode, pid in self.kernel_locks():
-            if mode == 'WRITE' and pid > 0 and kind in (None, k):
+            if mode == 'WRITE' and pid > 0 and kind in (None, k) and name_of(pid) != 'imapd':
                 return pid
+        return None
+
+
+def name_of(pid):
+    try:
+        with open('/proc/%d/comm' % pid) as f:
+            return f.read().strip()
+    except OSError:
         return None
 
 
