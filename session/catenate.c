@@ -24,6 +24,12 @@ static enum step bad_url(struct upload *u, struct str url, const char *why)
     return STEP_REFUSED;
 }
 
+/* What the URL names is not to be had: now, or at all. */
+static enum step not_had(struct upload *u, struct str url)
+{
+    return u->e.code == STORE_INUSE || u->e.code == STORE_IO ? upload_store_no(u, false) : bad_url(u, url, u->e.text);
+}
+
 /* The mailbox of the URL as u->source; one that the URL before named, too, is open already. */
 static bool open_source(struct upload *u, const struct imap_url *url)
 {
@@ -108,12 +114,12 @@ static enum step take(struct upload *u, struct str text, const struct imap_url *
             return bad_url(u, text, "The section is not one of RFC 3501");
     }
     if (!find_message(u, url, &msg) || (item.depth > 0 && (root = structure(u, &msg)) == NULL))
-        return u->e.code == STORE_INUSE ? upload_store_no(u, false) : bad_url(u, text, u->e.text);
+        return not_had(u, text);
     const int rc = section_octets(u->source, &msg, root, &item, give, &g, &u->e);
     if (g.step != STEP_GOOD)
         return g.step;
     if (rc < 0)
-        return u->e.code == STORE_INUSE ? upload_store_no(u, false) : bad_url(u, text, u->e.text);
+        return not_had(u, text);
     return rc > 0 ? STEP_GOOD : bad_url(u, text, "The message has no such part");
 }
 
@@ -125,7 +131,7 @@ enum step catenate_url(struct upload *u, struct str text)
     if (url.server.p != NULL || url.rest.p != NULL)
         return bad_url(u, text, "Only messages of this session's own mailboxes");
     if (!open_source(u, &url))
-        return u->e.code == STORE_INUSE ? upload_store_no(u, false) : bad_url(u, text, u->e.text);
+        return not_had(u, text);
     const enum step step = take(u, text, &url);
     mailbox_read_end(u->source);
     return step;

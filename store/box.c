@@ -179,13 +179,16 @@ static void warn_refused(const struct box *b)
         b->store->warning(text);
 }
 
-/* Opens what a MOVE was about; fd -1 if it cannot be opened. */
-static void open_part(struct box *b, struct store *s, const char *name)
+/* Opens what a MOVE was about; fd -1 if it is not to be had. -1: that cannot be found out now. */
+static int open_part(struct box *b, struct store *s, const char *name, struct store_error *e)
 {
     struct mailbox_name parsed;
-    struct store_error e;
-    if (names_parse(s->names, str_z(name), &parsed, NULL, &e) != 0 || box_open(b, s, &parsed, false, &e) != 0)
-        *b = (struct box){ .store = s, .fd = -1, .dirfd = -1 };
+    struct store_error own;
+    e = e != NULL ? e : &own;
+    if (names_parse(s->names, str_z(name), &parsed, NULL, e) == 0 && box_open(b, s, &parsed, false, e) == 0)
+        return 0;
+    *b = (struct box){ .store = s, .fd = -1, .dirfd = -1 };
+    return e->code == STORE_IO ? -1 : 0;
 }
 
 /* Finishes the MOVE that b was part of; b is not locked. */
@@ -195,10 +198,12 @@ static int recover_move(struct box *b, const struct mbox_move_names *names, stru
     struct mbox_journal *j = b->store->journal;
     const bool same = strcmp(names->from, names->to) == 0;
     bool refused = false;
-    int rc = 0;
-    open_part(&from, b->store, names->from);
-    open_part(&to, b->store, same ? "" : names->to);
-    if (from.fd >= 0 && to.fd >= 0)
+    int rc = open_part(&from, b->store, names->from, e);
+    if (open_part(&to, b->store, same ? "" : names->to, rc == 0 ? e : NULL) != 0)
+        rc = -1;
+    if (rc != 0)
+        ;                            /* perhaps the next time */
+    else if (from.fd >= 0 && to.fd >= 0)
         rc = acquire_both(&from, &to, e);
     else if (from.fd >= 0 || to.fd >= 0)
         rc = acquire(from.fd >= 0 ? &from : &to, MBOX_LOCK_EXCLUSIVE, e);
@@ -216,8 +221,7 @@ static int recover_move(struct box *b, const struct mbox_move_names *names, stru
 static int recover_for_reader(const struct box *b, bool *refused, struct store_error *e)
 {
     struct box own;
-    open_part(&own, b->store, b->name.text);
-    const int rc = own.fd < 0 || own.readonly
+    const int rc = open_part(&own, b->store, b->name.text, e) != 0 ? -1 : own.fd < 0 || own.readonly
         ? store_fail(e, STORE_NOPERM, 0, "%s: an interrupted change must be finished first", b->name.text)
         : acquire(&own, MBOX_LOCK_EXCLUSIVE, e) != 0 ? -1 : mbox_journal_recover(b->store->journal, own.fd, refused, e);
     box_close(&own);
@@ -232,11 +236,12 @@ static int recover(struct box *b, enum mbox_lock_kind kind, struct store_error *
     bool refused = false;
     enum mbox_pending pending;
     for (int i = 0; (pending = mbox_journal_pending(j, b->fd)) != MBOX_PENDING_NONE; i++) {
-        if (pending == MBOX_PENDING_UNKNOWN)
+        const int move = pending == MBOX_PENDING_MOVE ? mbox_move_pending(j, b->fd, &names) : 0;
+        if (pending == MBOX_PENDING_UNKNOWN || move < 0)
             return store_fail(e, STORE_IO, errno, "%s: the journal cannot be read", b->name.text);
         if (i == 3)
             return 0;                /* of another file with this inode, which is not to be had now */
-        if (pending == MBOX_PENDING_MOVE && mbox_move_pending(j, b->fd, &names)) {
+        if (move > 0) {
             box_unlock(b);
             if (recover_move(b, &names, e) != 0 || acquire(b, kind, e) != 0)
                 return -1;

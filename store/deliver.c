@@ -79,7 +79,7 @@ static int finish_end(struct commit *c, struct store_error *e)
     bool blank = last[0] == '\n' && last[1] == '\n';
     if (last[0] == '\r' && last[1] == '\n') {
         char more[2] = { 0 };
-        blank = size >= 4 && pread(c->b->fd, more, 1, (off_t)(size - 3)) == 1 && more[0] == '\n';
+        blank = size >= 4 && file_read(c->b->fd, more, 1, size - 3) == 0 && more[0] == '\n';
     }
     c->added = last[1] != '\n' ? 2 : blank ? 0 : 1;
     return spool_write(&c->text, "\n\n", c->added, e);
@@ -125,7 +125,7 @@ static size_t base_edit(struct commit *c, struct mbox_edit *edit, char **line)
     char *old = xmalloc(size);
     *line = xmalloc(size);
     keywords_all(&names, &c->names);
-    if (pread(c->b->fd, old, size, (off_t)c->rec.base_offset) == (ssize_t)size
+    if (file_read(c->b->fd, old, size, c->rec.base_offset) == 0
         && (meta_update_base(memcpy(*line, old, size), size, c->rec.uidvalidity, last, buf_str(&names))
             || meta_update_base(memcpy(*line, old, size), size, c->rec.uidvalidity, last, STR("")))) {
         n = mbox_edit_between(c->rec.base_offset, old, *line, size, edit);

@@ -178,8 +178,9 @@ int mbox_journal_recover(struct mbox_journal *j, int fd, bool *refused, struct s
 int mbox_move_pending(struct mbox_journal *j, int fd, struct mbox_move_names *out)
 {
     struct journal_found f;
-    if (journal_find(j, fd, &f) <= 0)
-        return 0;
+    const int found = journal_find(j, fd, &f);
+    if (found <= 0)
+        return found;
     journal_leave(j);
     memcpy(out->from, f.slot.from_name, sizeof out->from);
     memcpy(out->to, f.slot.to_name, sizeof out->to);

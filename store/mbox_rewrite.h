@@ -72,8 +72,8 @@ enum mbox_pending mbox_journal_pending(struct mbox_journal *j, int fd);
  * A journal that does not fit the file is not obeyed: it is copied to NAME.refused, forgotten, and *refused (may be
  * NULL) is set to true; the file stays as it is. For MBOX_PENDING_MOVE: -1, STORE_INUSE. */
 int mbox_journal_recover(struct mbox_journal *j, int fd, bool *refused, struct store_error *e);
-/* For MBOX_PENDING_MOVE: the mailboxes it concerns; both are then locked and given to mbox_move_recover (-1: that one is
- * not there any more; a file that is not the one meant counts as that). */
+/* For MBOX_PENDING_MOVE: 1 and the mailboxes it concerns; both are then locked and given to mbox_move_recover (descriptor -1: that one is
+ * not there any more; a file that is not the one meant counts as that). 0: it is finished; -1 with errno. */
 struct mbox_move_names {
     char from[MBOX_MOVE_NAME], to[MBOX_MOVE_NAME];
 };

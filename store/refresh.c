@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "base/xmalloc.h"
+#include "store/mbox_journal.h"
 #include "store/refresh_private.h"
 
 enum {
@@ -401,7 +402,7 @@ static bool base_is_there(const struct box *b, const struct box_record *rec)
     if (!(rec->bits & BOX_SEALED))
         return true;
     char *line = xmalloc((size_t)rec->base_size + 1);
-    const bool whole = pread(b->fd, line, rec->base_size, (off_t)rec->base_offset) == (ssize_t)rec->base_size;
+    const bool whole = file_read(b->fd, line, rec->base_size, rec->base_offset) == 0;
     bool same = false;
     if (whole) {
         header_convert(line, rec->base_size, true, false, false, NULL, &info);
@@ -418,7 +419,7 @@ static bool block_is_there(const struct box *b, struct buf *names, const struct 
     char *block = xmalloc((size_t)r->block_size + 1);
     struct header_info info;
     bool same = false;
-    if (pread(b->fd, block, r->block_size, (off_t)(offset + r->block_offset)) == r->block_size) {
+    if (file_read(b->fd, block, r->block_size, offset + r->block_offset) == 0) {
         uint64_t keywords = 0;
         bool known = true;
         header_convert(block, r->block_size, true, false, false, NULL, &info);

@@ -16,6 +16,7 @@
 #include "base/pages.h"
 #include "base/xmalloc.h"
 #include "store/mailbox_private.h"
+#include "store/mbox_journal.h"
 
 static bool is_dirty(const struct message_record *r)
 {
@@ -74,7 +75,7 @@ static bool fit_block(struct work *w, const struct message_record *r)
     const uint64_t at = r->offset + r->block_offset;
     char *old = xmalloc(2 * n + 1), *now = old + n;
     plan_block(&w->plan, w->rec, r, has_base(w->rec, r), &block, own);
-    const bool fits = pread(w->b->fd, old, n, (off_t)at) == (ssize_t)n && meta_update(memcpy(now, old, n), n, &block);
+    const bool fits = file_read(w->b->fd, old, n, at) == 0 && meta_update(memcpy(now, old, n), n, &block);
     if (fits)
         plan_change(&w->plan, at, old, now, n);
     buf_free(&own[0]);
@@ -128,7 +129,7 @@ static bool base_is_short(const struct work *w)
     if ((rec->bits & BOX_PSEUDO) || rec->base_last == rec->uidnext - 1 || rec->base_size == 0)
         return false;
     char *line = xmalloc(rec->base_size);
-    const bool is_short = pread(w->b->fd, line, rec->base_size, (off_t)rec->base_offset) == (ssize_t)rec->base_size
+    const bool is_short = file_read(w->b->fd, line, rec->base_size, rec->base_offset) == 0
         && !meta_update_base(line, rec->base_size, rec->uidvalidity, rec->uidnext - 1, STR(""));
     free(line);
     return is_short;
@@ -198,10 +199,12 @@ static int plan_base(struct work *w, struct store_error *e)
     if (!(rec->bits & BOX_SEALED) || rec->base_size == 0 || (rec->base_last == rec->uidnext - 1 && rec->dirty == 0))
         return 0;
     char *line = xmalloc(rec->base_size), *now = xmalloc(rec->base_size);
-    if (pread(w->b->fd, line, rec->base_size, (off_t)rec->base_offset) != (ssize_t)rec->base_size) {
+    if (file_read(w->b->fd, line, rec->base_size, rec->base_offset) != 0) {
+        const int err = errno;
         free(line);
         free(now);
-        return store_fail(e, STORE_CORRUPTION, 0, "%s: X-IMAPbase is not where it was", w->b->name.text);
+        return err != ENODATA ? store_fail(e, STORE_IO, err, "%s", w->b->name.text)
+            : store_fail(e, STORE_CORRUPTION, 0, "%s: X-IMAPbase is not where it was", w->b->name.text);
     }
     memcpy(now, line, rec->base_size);
     keywords_all(&names, &w->plan.keyword_names);
