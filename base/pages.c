@@ -13,6 +13,12 @@
 
 enum { PAGE = 4096, FEW = 16 * PAGE, HUGE_PAGE = 2 << 20, TOP_PAD = 128 << 10 };      /* TOP_PAD: as the library has it by itself */
 
+#ifdef __GLIBC__
+#if __GLIBC_PREREQ(2, 33)
+#define HAVE_MALLINFO2
+#endif
+#endif
+
 #ifndef MADV_POPULATE_WRITE
 enum { MADV_POPULATE_READ = 22, MADV_POPULATE_WRITE = 23 };
 #endif
@@ -32,7 +38,7 @@ void pages_map(void *p, size_t n)
         populate((uintptr_t)p, (uintptr_t)p + n, MADV_POPULATE_WRITE);
 }
 
-#ifdef __GLIBC__
+#ifdef HAVE_MALLINFO2
 void pages_heap(size_t n)
 {
     const size_t room = n < INT_MAX / 2 ? n + HUGE_PAGE : INT_MAX / 2;
@@ -93,7 +99,7 @@ static void own_stack(void)
 void pages_own(void)
 {
     own_stack();
-#ifdef __GLIBC__
+#ifdef HAVE_MALLINFO2
     const uintptr_t end = (uintptr_t)sbrk(0);
     populate(end - mallinfo2().arena, end, MADV_POPULATE_WRITE);
 #endif

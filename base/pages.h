@@ -8,7 +8,7 @@
 /* The whole pages among the n octets at p. Not worth it for a few. */
 void pages_map(void *p, size_t n);
 /* About n octets that malloc(3) is about to give in blocks too small for a mapping of their own are taken from the kernel at once, in huge pages
- * where it has them. pages_heap_end() gives back what is free of them again. With other C libraries than GNU's neither does anything. */
+ * where it has them. pages_heap_end() gives back what is free of them again. With other C libraries than GNU's (from 2.33 on) neither does anything. */
 void pages_heap(size_t n);
 void pages_heap_end(void);
 /* In a child that was forked in advance: the parent's heap, some of its stack and the writable data of its libraries become the child's own, and

@@ -345,11 +345,12 @@ static enum read_result read_command(struct session *s, struct buf *line)
 
 /* ---- the loop ----------------------------------------------------------------------------------------------------- */
 
-/* Did it fail since something in the index was damaged, or the index was made anew meanwhile? And nothing is done twice if it is run again. */
-static bool worth_repeating(const struct session *s, const struct command *c, const struct parse *args, enum outcome outcome)
+/* Does it only read? Then it may be run again if it failed since the index was damaged. Not where "$" is something: a search that fails
+ * empties it, and the next would find nothing in it. */
+static bool repeatable(const struct session *s, const struct command *c, const struct parse *args)
 {
-    static const char *const names[] = { "FETCH", "SEARCH", "ESEARCH", "SORT", "THREAD", "STORE", "EXPUNGE", "COPY" };
-    if (outcome != OUTCOME_NO || (strcmp(s->code, "CORRUPTION") != 0 && strcmp(s->code, "NONEXISTENT") != 0))
+    static const char *const names[] = { "FETCH", "SEARCH", "SORT", "THREAD" };
+    if (s->store == NULL || s->saved.len > 0)
         return false;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (str_ieq(name_of(c, args), str_z(names[i])))
@@ -376,8 +377,10 @@ static enum outcome run_command(struct session *s, const struct buf *line, const
     s->expunge_allowed = !(c->flags & COMMAND_KEEPS_NUMBERS);
     session_tell(s, c->name, s->began);
     again = args;
+    const bool may_repeat = repeatable(s, c, &args);
+    const unsigned index = may_repeat ? store_index_state(s->store) : 0;
     const enum outcome outcome = c->run(s, &args);
-    if (!worth_repeating(s, c, &again, outcome))
+    if (outcome != OUTCOME_NO || !may_repeat || store_index_state(s->store) == index)
         return outcome;
     session_sync(s, false);                      /* with the index as it is now */
     if (s->state == STATE_LOGOUT)

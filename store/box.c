@@ -68,6 +68,8 @@ int box_open(struct box *b, struct store *s, const struct mailbox_name *name, bo
         b->fd = -1;
         return -1;
     }
+    if (!s->settings->durable_flags)
+        (void)box_remember(b);               /* nobody keeps it up to date */
     b->lock = mbox_lock_new(b->fd, b->dirfd, b->leaf, b->name.inbox, &s->locks);
     return 0;
 }

@@ -467,6 +467,8 @@ int delivery_move(struct delivery *d, struct box *from, uint32_t *uids, uint32_t
     if (rc == 0) {
         rc = move_locked(&c, from, &from_rec, uids, new, e);
         *uidvalidity = same ? from_rec.uidvalidity : c.rec.uidvalidity;
+        if (rc == 0)
+            box_keep_uidvalidity(from, &from_rec);
         box_unlock(from);
         if (!same)
             box_unlock(&b);

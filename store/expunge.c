@@ -218,6 +218,8 @@ int mailbox_expunge(struct mailbox *m, const uint32_t *uids, size_t n, size_t *c
     if (box_lock(&m->box, MBOX_LOCK_EXCLUSIVE, &rec, e) != 0)
         return -1;
     const int rc = expunge_locked(&m->box, &rec, &x, count, e);
+    if (rc == 0)
+        box_keep_uidvalidity(&m->box, &rec);         /* before anybody can deliver */
     mailbox_unlock(m);
     return rc;
 }

@@ -90,6 +90,8 @@ void index_close(struct index *x);
 bool index_in_memory(const struct index *x);
 /* True once something in it was found damaged, until it has been made anew. */
 bool index_damaged(const struct index *x);
+/* Another number once it was found damaged, or was opened anew. */
+unsigned index_state(const struct index *x);
 
 enum cache_kind { CACHE_STRUCTURE, CACHE_PREVIEW, CACHE_IDS, CACHE_FIELDS, CACHE_SORT, CACHE_KINDS };
 

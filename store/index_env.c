@@ -202,6 +202,11 @@ bool index_damaged(const struct index *x)
     return x->damaged;
 }
 
+unsigned index_state(const struct index *x)
+{
+    return 2 * x->openings + x->damaged;
+}
+
 bool index_is_damage(int rc)
 {
     return rc == MDB_INVALID || rc == MDB_VERSION_MISMATCH || rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND

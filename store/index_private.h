@@ -7,7 +7,7 @@ enum { INDEX_VERSION = 4, RESERVE = 1 << 20, LOCK_ROOM = 80 << 10, WINDOW = 1 <<
 enum table { TABLE_NAMES, TABLE_BOX, TABLE_KEYWORDS, TABLE_CHUNKS, TABLE_CHUNK, TABLE_CACHE, TABLE_EXPUNGED, TABLE_PREVIEW, TABLE_IDS,
              TABLE_FIELDS, TABLE_SORT, TABLE_COUNT };
 enum { WINDOWS = 112 };                   /* 28 MiB */
-#define INDEX_MAP ((size_t)1 << 34)
+#define INDEX_MAP ((size_t)1 << (sizeof(size_t) > 4 ? 34 : 30))
 enum { INDEX_CHECKED = 1024 };       /* enough for the chunks of 200,000 messages */
 struct index {
     MDB_env *env;

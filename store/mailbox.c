@@ -135,7 +135,7 @@ uint32_t mailbox_seq_from(const struct mailbox *m, uint32_t uid)
 uint32_t mailbox_seq(const struct mailbox *m, uint32_t uid)
 {
     const uint32_t seq = uid_map_seq_from(m->uids, uid);
-    return uid_map_uid(m->uids, seq) == uid ? seq : 0;
+    return uid != 0 && uid_map_uid(m->uids, seq) == uid ? seq : 0;
 }
 
 bool mailbox_readonly(const struct mailbox *m)
@@ -168,6 +168,7 @@ uint32_t view_recent(const struct mailbox *m)
 
 int view_add_uids(struct mailbox *m, struct uid_map *to, uint32_t from, struct store_error *e)
 {
+    const uint32_t had = uid_map_count(to);
     for (uint32_t c = 0; c < m->rec.chunk_count; c++) {
         const struct chunk_info *info = &m->infos[c];
         if (info->last_uid < from)
@@ -178,8 +179,10 @@ int view_add_uids(struct mailbox *m, struct uid_map *to, uint32_t from, struct s
             continue;
         }
         const struct message_record *r = index_chunk(&m->txn, m->box.id, info);
-        if (r == NULL)
+        if (r == NULL) {
+            uid_map_cut(to, had);
             return store_fail(e, STORE_CORRUPTION, 0, "%s: index: message records are damaged", m->box.name.text);
+        }
         for (uint32_t i = 0; i < info->count; i++)
             if (r[i].uid >= from)
                 uid_map_add(to, r[i].uid, 1);
@@ -363,9 +366,8 @@ static int status_once(struct store *s, const struct mailbox_name *name, struct 
         return -1;
     int rc = box_refresh(&b, &rec, e);
     if (rc == 0) {
-        const struct box_record as_found = rec;
-        if (box_settle(&b, &rec, NULL) != 0)         /* what is told is to last; where that cannot be now, it is told all the same */
-            rec = as_found;
+        if (rec.exists == 0)
+            box_keep_uidvalidity(&b, &rec);
         fill_status(out, &rec);
         rc = index_begin(s->index, false, &t, e);
     }

@@ -28,6 +28,8 @@ static inline void store_progress(const struct store *s, uint64_t done, uint64_t
         s->progress(s->progress_ctx, done, goal);
 }
 
+#define UID_SANE 0x40000000u          /* an X-IMAPbase above this would let a sender use up the UIDs */
+
 /* One mbox file and its place in the index, without a view. */
 struct box {
     struct store *store;
@@ -187,11 +189,13 @@ struct removal {
 int removal_plan(struct box *b, struct box_record *rec, const struct removal *x, struct plan *p, struct store_error *e);
 /* mailbox_checkpoint for a box without a view. */
 int box_checkpoint(struct box *b, bool seal, struct store_error *e);
-/* UIDVALIDITY and last UID of a file without X-IMAPbase, as box_remember() left them; 0 and 0: it did not. */
+/* With durable-flags, UIDVALIDITY and last UID of a file without X-IMAPbase, as box_remember() left them; 0 and 0: it did not. */
 void box_recall(const struct box *b, uint32_t *uidvalidity, uint32_t *last);
-/* Sees to it that they are known without the index. Did that change the file's attributes, by which the index knows it? Where the file system
- * has no extended attributes it does nothing. */
-bool box_remember(const struct box *b, const struct box_record *rec);
+/* Sees to it that they are known without the index, or, without durable-flags, not. Did that change the file's ctime, by which the index
+ * knows it? Where the file system has no extended attributes it does nothing. With or without a lock. */
+bool box_remember(struct box *b);
+/* With durable-flags the same, and the record is that of the file as it is then, if that can be had. */
+void box_keep_uidvalidity(struct box *b, struct box_record *rec);
 /* With durable-flags: what clients may be told after this, UIDs too, is in the file, unless the disk is full. *rec as after box_refresh, and again.
  * The box must not be locked. */
 int box_settle(struct box *b, struct box_record *rec, struct store_error *e);

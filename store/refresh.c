@@ -35,7 +35,6 @@ enum {
     CLOCK_SLACK = 86400,              /* seconds by which a UIDVALIDITY may be ahead of our clock */
     BLOCKS_LOOKED_AT = 1024           /* newest messages whose blocks are read again when new mail has come */
 };
-#define UID_SANE 0x40000000u          /* an X-IMAPbase above this would let a sender use up the UIDs */
 
 static void scan_result_free(struct scan_result *s)
 {
@@ -389,10 +388,7 @@ static void begin_scan(const struct box *b, const struct before *was, struct sca
     buf_add(&s->keywords, was->keywords.data, was->keywords.len);
     for (size_t i = 0; i < was->keywords.len; i++)
         s->names += was->keywords.data[i] == 0;
-    if (!was->known)
-        box_recall(b, &s->recalled_validity, &s->recalled_last);
-    if (s->recalled_validity > time(NULL) + CLOCK_SLACK || s->recalled_last >= UID_SANE)
-        s->recalled_validity = s->recalled_last = 0;
+    box_recall(b, &s->recalled_validity, &s->recalled_last);
 }
 
 /* The base line as we know it: no other program has given UIDs since. */
@@ -500,6 +496,8 @@ static int store_scan(struct box *b, struct before *was, struct scan_result *s, 
     }
     *out = was->rec;
     out->id = b->id;
+    if (was->known && s->recalled_validity == out->uidvalidity && s->recalled_last >= out->uidnext)      /* given by another index */
+        out->uidnext = s->recalled_last + 1;
     if (staged)
         rc = stage_end(&t, s->stage, s, out);
     else if (!was->known)

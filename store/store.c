@@ -122,6 +122,11 @@ int store_open(struct store **out, const struct store_settings *settings, void (
     return 0;
 }
 
+unsigned store_index_state(const struct store *s)
+{
+    return index_state(s->index);
+}
+
 void store_watch(struct store *s, sigjmp_buf *back)
 {
     index_watch(s != NULL ? s->index : NULL, back);

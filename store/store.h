@@ -65,6 +65,8 @@ int store_open(struct store **out, const struct store_settings *settings,
 void store_watch(struct store *s, sigjmp_buf *back);
 void store_give_up(const struct store_settings *settings);
 void store_close(struct store *s);
+/* Another number once the index was found damaged, or was made anew. */
+unsigned store_index_state(const struct store *s);
 /* progress is called during long work (first reading of a mailbox, SEARCH, COPY), often, perhaps while a mailbox is locked: how
  * much is done of how much (in octets or messages). It must not call the store. */
 void store_on_progress(struct store *s, void (*progress)(void *ctx, uint64_t done, uint64_t goal), void *ctx);

@@ -56,6 +56,14 @@ void uid_map_add(struct uid_map *map, uint32_t first, uint32_t n)
     map->last_n = 0;
 }
 
+void uid_map_cut(struct uid_map *map, uint32_t n)
+{
+    while (map->n > 0 && map->runs[map->n - 1].seq > n)
+        map->n--;
+    map->count = n;
+    map->at = map->last_n = 0;
+}
+
 uint32_t uid_map_count(const struct uid_map *map)
 {
     return map->count;

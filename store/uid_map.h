@@ -14,6 +14,8 @@ struct uid_map *uid_map_new(void);
 void uid_map_free(struct uid_map *map);          /* may be NULL */
 /* n more messages with the UIDs from `first` on, which is above all others there. */
 void uid_map_add(struct uid_map *map, uint32_t first, uint32_t n);
+/* The first n, at most all that there are, stay. */
+void uid_map_cut(struct uid_map *map, uint32_t n);
 /* How many messages there are. */
 uint32_t uid_map_count(const struct uid_map *map);
 /* The UID of message seq; 0: there is none of that number. */

@@ -293,7 +293,8 @@ int box_settle(struct box *b, struct box_record *rec, struct store_error *e)
         if (box_refresh(b, rec, e) != 0)
             return -1;
     }
-    return box_remember(b, rec) ? box_refresh(b, rec, e) : 0;
+    box_keep_uidvalidity(b, rec);
+    return 0;
 }
 
 int mailbox_checkpoint(struct mailbox *m, bool seal, struct store_error *e)

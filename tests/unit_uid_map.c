@@ -83,6 +83,14 @@ static void many(void **unused)
             uid += (uint32_t)(rand() % 4);
         }
         same(map, uids, n);
+        for (; n > 1; n = n / 4) {
+            uid_map_cut(map, n);
+            same(map, uids, n);
+        }
+        uid_map_cut(map, 0);
+        same(map, uids, 0);
+        uid_map_add(map, 7, 2);
+        assert_int_equal(uid_map_uid(map, 2), 8);
         uid_map_free(map);
     }
 }
