@@ -28,6 +28,7 @@ static inline void store_progress(const struct store *s, uint64_t done, uint64_t
         s->progress(s->progress_ctx, done, goal);
 }
 
+enum { CLOCK_SLACK = 86400 };         /* seconds by which a UIDVALIDITY may be ahead of our clock */
 #define UID_SANE 0x40000000u          /* an X-IMAPbase above this would let a sender use up the UIDs */
 
 /* One mbox file and its place in the index, without a view. */

@@ -18,11 +18,10 @@ enum { VALUE = 32 };
 /* Is there one? 0 and 0: it says nothing that can be. */
 static bool get(const struct box *b, uint32_t *uidvalidity, uint32_t *last)
 {
-    enum { SLACK = 86400 };                      /* s, of the clocks of several hosts */
     char value[VALUE], rest;
     const ssize_t n = fgetxattr(b->fd, attribute, value, sizeof value - 1);
     value[n > 0 ? n : 0] = 0;
-    if (sscanf(value, "%10u %10u%c", uidvalidity, last, &rest) != 2 || *uidvalidity > time(NULL) + SLACK || *last >= UID_SANE)
+    if (sscanf(value, "%10u %10u%c", uidvalidity, last, &rest) != 2 || *uidvalidity > time(NULL) + CLOCK_SLACK || *last >= UID_SANE)
         *uidvalidity = *last = 0;
     return n >= 0;
 }

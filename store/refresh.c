@@ -32,7 +32,6 @@ enum {
     PIECE = 1 << 15,                  /* messages */
     STAGE_ALIVE = 5000,               /* ms since a session last added to its stage */
     NAMES_BELIEVED = 48,              /* keywords that a file may bring; the rest of the places is for clients */
-    CLOCK_SLACK = 86400,              /* seconds by which a UIDVALIDITY may be ahead of our clock */
     BLOCKS_LOOKED_AT = 1024           /* newest messages whose blocks are read again when new mail has come */
 };
 
